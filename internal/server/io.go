@@ -1,0 +1,69 @@
+// Package server is the DHCP server as a function: packets, ARP messages, ticks,
+// operator requests and configurations go in; replies, changes of bindings,
+// probes and events come out. It does no I/O, reads no clock, starts no
+// goroutine and takes no lock. handle.go shows one packet's way from top to
+// bottom.
+package server
+
+import (
+	"lessor/dhcp4"
+	"lessor/internal/lease"
+	"lessor/internal/wire"
+)
+
+// Reply is a message to send once everything it rests on is durable.
+type Reply struct {
+	wire.Send        // Data lies in the memory of the Effects
+	After     uint64 // revision that must be durable first; 0: send now
+	Type      dhcp4.MessageType
+}
+
+// Effects is what inputs asked for, in order. The caller owns it, hands the same
+// one to the calls for a whole batch, and resets it when it has taken over the
+// contents: every slice in it lies in memory of the Effects itself.
+type Effects struct {
+	Replies []Reply
+	Changes []lease.Change // in order of revision, which grows by one from change to change
+	Probes  []wire.ARP     // ARP requests to send
+	Events  []Event
+
+	arena []byte
+}
+
+// Reset empties e and keeps its memory.
+func (e *Effects) Reset() {
+	e.Replies, e.Changes, e.Probes, e.Events = e.Replies[:0], e.Changes[:0], e.Probes[:0], e.Events[:0]
+	e.arena = e.arena[:0]
+}
+
+// EventKind says what an Event reports.
+type EventKind uint8
+
+const (
+	EventDrop     EventKind = 1 + iota // an input ended without a reply: Reason says why
+	EventBound                         // a new binding: logged once durable
+	EventRenewed                       // a binding extended
+	EventReleased                      // by its client
+	EventDeclined                      // by its client
+	EventConflict                      // an ARP answer for an address that should have been free
+	EventNak                           // a NAK: Reason says why
+	EventExpired                       // a binding's time ran out; nothing was written
+	EventAlarm                         // something an operator must know: Reason says what
+)
+
+// Event is for logs, counters and live streams. Its slices lie in the Effects.
+type Event struct {
+	Kind     EventKind
+	Type     dhcp4.MessageType // of the packet that caused it, 0 if none did
+	Reason   Reason
+	After    uint64 // as Reply.After: what it reports is true only then
+	Link     wire.LinkID
+	Addr     dhcp4.Addr
+	XID      uint32
+	HType    uint8
+	HW       []byte
+	ClientID []byte
+	Hostname []byte
+	GIAddr   dhcp4.Addr
+	Lifetime uint32
+}

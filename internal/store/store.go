@@ -1,0 +1,95 @@
+// Package store is the narrow interface between the engine and what survives a
+// power cut. A store keeps the last state of each address, the mark of elapsed
+// time, and the history of possession.
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"lessor/dhcp4"
+	"lessor/internal/lease"
+)
+
+// Pos is a position in the order of commits of one store; later is greater.
+type Pos uint64
+
+// Outcome is the answer to one change of a group.
+type Outcome uint8
+
+const (
+	// Durable: after any crash a state at least as new is recovered.
+	Durable Outcome = 1 + iota
+	// Refused: the record in the store is not the one the change was decided on.
+	Refused
+	// Failed: the change is not in the store, and after recovery never will be.
+	Failed
+)
+
+// Result answers one change. Current is set for Refused only.
+type Result struct {
+	Outcome Outcome
+	Current lease.Binding
+}
+
+// ErrUnknown wraps the error of a commit whose outcome nobody knows (a time-out
+// of a shared store). Nothing that rests on it may be sent.
+var ErrUnknown = errors.New("store: outcome unknown")
+
+// ErrBroken is answered by every call of an embedded store that had a failed
+// write or sync, until Recreate succeeds.
+var ErrBroken = errors.New("store: a write or sync failed")
+
+// Store keeps bindings durably. Commit, Recreate and Close are called from one
+// goroutine; Load before the first Commit; Alive and the reads of History from
+// any.
+type Store interface {
+	// Commit makes a group of changes and the mark durable with one sync; with no
+	// changes it writes the mark alone. res has the length of cs; res[i] answers cs[i].
+	// An error that wraps ErrUnknown means unknown for all; with any other error every
+	// result is Failed and the store is broken. It keeps no slice of cs.
+	Commit(ctx context.Context, mark lease.Mark, cs []lease.Change, res []Result) error
+
+	// Load hands out the records of the addresses in in (nil: all) as of one position,
+	// in batches, in address order. The bindings are valid during the call of fn only.
+	Load(ctx context.Context, in []dhcp4.Range, fn func([]lease.Binding) error) (Pos, error)
+
+	// Watch hands out every later change, in order; it idles until ctx ends in a store
+	// with a single writer.
+	Watch(ctx context.Context, in []dhcp4.Range, after Pos, fn func([]lease.Binding, Pos) error) error
+
+	// Alive is a read that proves the store can still commit.
+	Alive(ctx context.Context) (Pos, error)
+
+	// Recreate leaves a broken store behind: it writes a fresh one from the bindings
+	// that next yields (all that are durable, in any order; next returns 0 at the
+	// end), syncs it, and switches to it by an atomic rename. On an error the store
+	// stays broken and Recreate may be called again.
+	Recreate(ctx context.Context, mark lease.Mark, next func([]lease.Binding) (int, error)) error
+
+	History
+
+	Close() error
+}
+
+// Possession is one interval during which one client had one address.
+type Possession struct {
+	Addr     dhcp4.Addr
+	HType    uint8
+	HW       []byte
+	ClientID []byte
+	Hostname []byte
+	GIAddr   dhcp4.Addr
+	Agent    []byte
+	From     int64 // Unix seconds
+	Until    int64 // Unix seconds; the end of the lease for one that is still running
+	Running  bool
+}
+
+// History answers who had an address when. The yielded value is valid during the
+// call only; returning false ends the walk. Newest first.
+type History interface {
+	HistoryByAddr(ctx context.Context, a dhcp4.Addr, from, to time.Time, yield func(*Possession) bool) error
+	HistoryByClient(ctx context.Context, hw []byte, clientID []byte, from, to time.Time, yield func(*Possession) bool) error
+}
