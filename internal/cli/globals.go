@@ -98,6 +98,11 @@ func (g *globals) wantsColor(w io.Writer) bool {
 	case "never":
 		return false
 	}
+	if slices.ContainsFunc(g.environ, func(kv string) bool {
+		return strings.HasPrefix(kv, "NO_COLOR=") && kv != "NO_COLOR="
+	}) {
+		return false // also against CLICOLOR_FORCE
+	}
 	return colorprofile.Detect(w, g.environ) >= colorprofile.ANSI
 }
 
