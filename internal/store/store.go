@@ -23,7 +23,12 @@ const (
 	Durable Outcome = 1 + iota
 	// Refused: the record in the store is not the one the change was decided on.
 	Refused
-	// Failed: the change is not in the store, and after recovery never will be.
+	// Failed: the change is not in the store in force, nor in the one that Recreate
+	// writes. Only a crash before Recreate has succeeded can bring it back: a record
+	// whose ACK was never sent, which is legal and holds its address until its end
+	// (I2c). A change that no store can hold (a field over the limit that lease.Binding
+	// gives it, no address, an unknown state) is Failed alone; the rest of its group is
+	// not touched.
 	Failed
 )
 
@@ -36,6 +41,14 @@ type Result struct {
 // ErrUnknown wraps the error of a commit whose outcome nobody knows (a time-out
 // of a shared store). Nothing that rests on it may be sent.
 var ErrUnknown = errors.New("store: outcome unknown")
+
+// ErrLocked is wrapped by the error of opening a store that another process uses;
+// the text says which.
+var ErrLocked = errors.New("store: in use by another process")
+
+// ErrFormat is wrapped by the error of opening a store of a format that this
+// version cannot read. Nothing on the disk has been changed.
+var ErrFormat = errors.New("store: written in another format")
 
 // ErrBroken is answered by every call of an embedded store that had a failed
 // write or sync, until Recreate succeeds.
@@ -59,6 +72,18 @@ type Store interface {
 	// with a single writer.
 	Watch(ctx context.Context, in []dhcp4.Range, after Pos, fn func([]lease.Binding, Pos) error) error
 
+	// Mark is the mark of the last commit, also that of an earlier process; zero in a
+	// fresh store.
+	Mark() lease.Mark
+
+	// Recovery says what opening the store had to do; final once Load has returned nil.
+	// It survives a restart: it is the same at the next open, until Recovered is called.
+	Recovery() Recovery
+
+	// Recovered drops what Recovery reports, for when careful mode is over. It is
+	// called like Commit.
+	Recovered(ctx context.Context) error
+
 	// Alive is a read that proves the store can still commit.
 	Alive(ctx context.Context) (Pos, error)
 
@@ -71,6 +96,15 @@ type Store interface {
 	History
 
 	Close() error
+}
+
+// Recovery is what was wrong with a store when it was opened. The zero value says
+// that it was whole, or a first start.
+type Recovery struct {
+	Careful bool   // records may be missing: the server starts in careful mode
+	What    string // what was found and what was done with it, for people; empty: nothing
+	Kept    int    // records that could be read
+	Lost    int    // records known to be lost; there can be more
 }
 
 // Possession is one interval during which one client had one address.
@@ -88,7 +122,13 @@ type Possession struct {
 }
 
 // History answers who had an address when. The yielded value is valid during the
-// call only; returning false ends the walk. Newest first.
+// call only; returning false ends the walk. Newest first, by From. Intervals that
+// touch [from, to] are yielded; a zero from or to is no limit. HistoryByClient takes
+// either key or both, and yields what matches at least one of them.
+//
+// A possession begins when its address becomes Bound with another client or another
+// Start than before; it ends when the address ceases to be Bound to that client with
+// that Start: at the time of the mark of that commit, or at Until if that came first.
 type History interface {
 	HistoryByAddr(ctx context.Context, a dhcp4.Addr, from, to time.Time, yield func(*Possession) bool) error
 	HistoryByClient(ctx context.Context, hw []byte, clientID []byte, from, to time.Time, yield func(*Possession) bool) error
