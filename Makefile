@@ -1,0 +1,59 @@
+# `make demo` shows Lessor at work, `make test` runs the whole suite. Both work in
+# a fresh clone on Debian as root; `make help` lists the rest.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := build
+.PHONY: help build demo test test-units test-allocations test-network lint fuzz bench soak needs clean
+
+GO ?= go
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X lessor/internal/cli.version=$(VERSION)
+FUZZTIME ?= 30s
+BENCH ?= .
+BENCHTIME ?= 1s
+
+# Packages that need namespaces, root and real clients live below ./test.
+UNITS = $$($(GO) list ./... | grep -v '^lessor/test')
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 26
+
+build: ## build ./lessor, one static binary
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o lessor ./cmd/lessor
+
+demo: build ## a server and a real DHCP client in a private network, for less than a minute
+	@PATH="$$PATH:/usr/sbin:/sbin" command -v dhclient >/dev/null || .ci/install isc-dhcp-client
+	./lessor lab
+
+test: needs test-units test-allocations test-network ## the whole suite, under 15 minutes on two cores
+
+needs: ## say which programs the suite lacks, and how to get them
+	@.ci/needs
+
+test-units: ## every package under the race detector
+	CGO_ENABLED=1 $(GO) test -race -timeout 10m $(UNITS)
+
+test-allocations: ## what the race detector would disturb: allocation gates, and one turn of each benchmark
+	CGO_ENABLED=0 $(GO) test -timeout 10m -run 'Alloc' -bench . -benchtime 1x $(UNITS)
+
+test-network: build ## the real binary and real clients in network namespaces
+	$(GO) test -count 1 -p 1 -timeout 14m -v ./test/... 2>&1 | .ci/progress
+
+lint: ## gofmt, vet, staticcheck
+	@wrong=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$wrong" ]; then echo "gofmt -w would change: $$wrong"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+fuzz: ## each fuzz target for FUZZTIME (30s)
+	@for p in $(UNITS); do for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
+		echo "== $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p; done; done
+
+bench: ## print the benchmarks; BENCH=regexp chooses
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem -timeout 60m ./...
+
+soak: build ## the long runs: millions of packets, minutes of flood
+	$(GO) test -tags soak -run Soak -count 1 -p 1 -timeout 6h -v ./...
+
+clean: ## remove what was built
+	rm -f lessor
