@@ -40,14 +40,17 @@ func appendRoute(dst []byte, f []string) ([]byte, error) {
 // appendRecord takes one item for each field; the last field takes the rest when
 // it is a list. A single word holds all fields with commas between them.
 func (d *Def) appendRecord(dst []byte, words []string) (out []byte, err error) {
-	items := words
+	items, last := words, len(d.Fields)-1
 	if len(words) == 1 {
-		items = strings.SplitN(words[0], ",", -1)
+		n := len(d.Fields) // a text at the end may have commas itself
+		if d.Fields[last].Many {
+			n = -1
+		}
+		items = strings.SplitN(words[0], ",", n)
 		for i := range items {
 			items[i] = strings.TrimSpace(items[i])
 		}
 	}
-	last := len(d.Fields) - 1
 	if len(items) <= last || len(items) > len(d.Fields) && !d.Fields[last].Many {
 		return nil, errForm
 	}
