@@ -1,55 +1,88 @@
-// Package link moves DHCP and ARP messages over interfaces: an AF_PACKET socket
-// to receive and to send frames, UDP to hold port 67 and for what is routed,
-// netlink to learn which interfaces are ready. memnet, beside it, keeps the same
-// contract in memory; one conformance suite holds both to it.
+// Package link moves DHCP and ARP messages over interfaces: AF_PACKET sockets to
+// receive and to send frames, a UDP socket to hold port 67, a raw IP socket for
+// what is routed, netlink to learn which interfaces are ready. memnet, beside it,
+// keeps the same contract in memory; the suite in linktest holds both to it.
 package link
 
 import (
 	"context"
+	"fmt"
 
 	"lessor/internal/wire"
 )
 
-// Batch is what one Receive brought. The packets' Data lies in memory of the batch
-// and is valid until the batch is given to Receive again.
-type Batch struct {
-	Packets []wire.Packet
-	ARPs    []wire.ARP
-	Dropped uint64                // frames that the socket lost for want of room since the last batch (SO_RXQ_OVFL, PACKET_STATISTICS)
-	Bad     [NumBadReasons]uint64 // frames refused by the frame checks since the last batch, by reason
-	// (private: buffers)
-}
-
-// BadReason says why a frame was not a DHCP message for us.
-type BadReason uint8
-
-const NumBadReasons = 16 // the table of reasons and their names is to be written
+// BatchSize is the most messages that one Receive brings.
+const BatchSize = 64
 
 // Port is the socket set of one interface. Receive is called by one goroutine;
 // Send and SendARP by one other; Close by any. After Close every pending and
 // later call returns net.ErrClosed.
+//
+// A port brings what is for this host: UDP datagrams to port 67 whose IP
+// destination is an address of the host or a broadcast address, and the ARP
+// messages that tell who has an address (replies, announcements and probes;
+// ordinary ARP requests are left in the kernel). Fragments, frames with a VLAN id,
+// frames for other hosts and frames that this host sent are left in the kernel.
 type Port interface {
-	// Receive blocks until there is at least one message and returns all that are
-	// waiting, up to the batch's capacity (64). A network that went down is an error.
+	// Receive blocks until there is something to report and returns all that is
+	// waiting, up to BatchSize messages. A batch may be without messages when it
+	// only counts frames that were refused or lost. An interface that went down or
+	// away is ErrDown, once: the port is then to be closed and, when Watch says so
+	// or some time has passed, opened again.
 	Receive(b *Batch) error
+
 	// Send sends all messages in order, with as few system calls as it can. Messages that
 	// the kernel refuses do not stop the later ones; the first such error is
-	// returned, wrapped with what was attempted, and failed counts them.
+	// returned, wrapped with what was attempted, and failed counts them. A full
+	// transmit queue is waited for, 100 ms in all; what is then left has failed.
+	// The messages' Data is not kept.
 	Send(out []wire.Send) (failed int, err error)
+
+	// SendARP sends all messages in order to the Ethernet broadcast address, with the
+	// same rules as Send; the first error is returned.
 	SendARP(as []wire.ARP) error
+
+	// Close ends all pending and later calls with net.ErrClosed. The second and
+	// later calls of Close return net.ErrClosed too.
 	Close() error
 }
 
 // Net is where ports come from: the kernel, or memnet.
 type Net interface {
 	// Watch reports, at once and after every change, the links of names that are ready
-	// to be served; it ends with ctx. missing are the names for which no interface
-	// exists at all, each with the existing name closest to it ("" if none is close).
+	// to be served; it ends with ctx and then returns nil. missing are the names that
+	// waiting alone does not help: no interface has that name, or the one that has it
+	// cannot be served (Missing.Reason).
+	//
+	// A name stays with the interface that had it first: when that is renamed it is
+	// served under its new name, until it goes away or another interface takes the
+	// configured name. An interface that went down, lost its carrier or was replaced
+	// is reported absent before it is reported ready again, however short that was.
+	//
+	// changed is called by the goroutine that called Watch; what it is given is
+	// never changed afterwards.
 	Watch(ctx context.Context, names []string, changed func(ready []wire.Link, missing []Missing)) error
+
 	// Open opens the socket set on a ready link, for the server's port 67. Errors
-	// carry what to do: port taken (by whom, if /proc tells), no capability.
+	// carry what to do: PortTakenError, PrivilegeError. ErrDown says that the link has
+	// gone or gone down since it was reported.
 	Open(l wire.Link) (Port, error)
 }
 
-// Missing is a configured interface that does not exist.
-type Missing struct{ Name, DidYouMean string }
+// Missing is a configured interface that does not exist or cannot be served.
+type Missing struct {
+	Name       string
+	DidYouMean string // the existing name closest to it, "" if none is close
+	Reason     string // "": there is no such interface; else why it cannot be served
+}
+
+// String is a warning for people, without a full stop at its end.
+func (m Missing) String() string {
+	switch {
+	case m.Reason != "":
+		return fmt.Sprintf("interface %q cannot be served: %s", m.Name, m.Reason)
+	case m.DidYouMean != "":
+		return fmt.Sprintf("interface %q is not there; did you mean %s? waiting for it", m.Name, m.DidYouMean)
+	}
+	return fmt.Sprintf("interface %q is not there; waiting for it", m.Name)
+}

@@ -1,0 +1,62 @@
+package link
+
+import "lessor/internal/wire"
+
+// Batch is what one Receive brought. The packets' Data lies in memory of the batch
+// and is valid until the batch is given to Receive again. The zero Batch is ready
+// for use; a batch belongs to one goroutine and serves one port at a time.
+type Batch struct {
+	Packets []wire.Packet
+	ARPs    []wire.ARP
+	Dropped uint64                // frames that the socket lost for want of room since the last batch (PACKET_STATISTICS)
+	Bad     [NumBadReasons]uint64 // frames refused by the frame checks since the last batch, by reason
+
+	rx *rxRing // the kernel port's buffers
+}
+
+// Reset empties b and keeps its memory.
+func (b *Batch) Reset() {
+	b.Packets, b.ARPs = b.Packets[:0], b.ARPs[:0]
+	b.Dropped = 0
+	b.Bad = [NumBadReasons]uint64{}
+}
+
+// Identity is whose frames a port takes: what Add needs to know of the interface
+// and the host.
+type Identity struct {
+	Link   wire.LinkID
+	MAC    wire.MAC
+	Locals *Locals
+}
+
+// Add checks frame and appends what it holds to b, or counts why it is refused.
+// The packet's Data lies in frame.
+func (b *Batch) Add(id *Identity, frame []byte, aux Aux) {
+	typ, bad := etherType(frame, aux, id.MAC)
+	switch {
+	case bad != BadNone:
+	case typ == etherTypeIPv4:
+		p := wire.Packet{Link: id.Link}
+		if bad = ParseFrame(frame, aux, &p); bad == BadNone {
+			if id.Locals.Ours(p.Dst) {
+				b.Packets = append(b.Packets, p)
+				return
+			}
+			bad = BadNotOurs
+		}
+	case typ == etherTypeARP:
+		a := wire.ARP{Link: id.Link}
+		if bad = ParseARP(frame, &a); bad == BadNone {
+			b.ARPs = append(b.ARPs, a)
+			return
+		}
+	default:
+		bad = BadEtherType
+	}
+	b.Bad[bad]++
+}
+
+// something reports whether the batch has anything to tell.
+func (b *Batch) something() bool {
+	return len(b.Packets) != 0 || len(b.ARPs) != 0 || b.Dropped != 0 || b.Bad != [NumBadReasons]uint64{}
+}

@@ -1,0 +1,197 @@
+package link
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"unsafe"
+
+	"golang.org/x/net/bpf"
+	"golang.org/x/sys/unix"
+
+	"lessor/internal/wire"
+)
+
+const (
+	// receiveBuffer is asked for: 100 ms of stall at 20,000 packets a second is
+	// 2,000 packets, each of which the kernel counts as more than 1 KiB.
+	receiveBuffer = 8 << 20
+	sendBuffer    = 1 << 20
+	// smallBuffer is a receive buffer that may overflow without ever holding a
+	// full batch.
+	smallBuffer = 512 << 10
+	// leastFrame is the room for a frame whatever the MTU says.
+	leastFrame = 2048
+)
+
+// Kernel is the Net of this host, in the network namespace of the thread that calls
+// its methods. It must not be copied. Its methods may be called by any goroutine.
+type Kernel struct {
+	locals Locals // written by Watch and Open, read by all ports
+}
+
+var _ Net = (*Kernel)(nil)
+
+// NewKernel returns the host's Net.
+func NewKernel() *Kernel { return new(Kernel) }
+
+// Open implements Net. It needs CAP_NET_RAW and CAP_NET_BIND_SERVICE, and is
+// content with the receive buffer that net.core.rmem_max gives when it does not
+// have CAP_NET_ADMIN.
+func (k *Kernel) Open(l wire.Link) (Port, error) {
+	if err := k.refresh(); err != nil {
+		return nil, fmt.Errorf("open %s: %w", l.Name, err)
+	}
+	p := &port{link: l, frame: max(leastFrame, etherLen+l.MTU)}
+	p.id = Identity{Link: l.ID, MAC: l.MAC, Locals: &k.locals}
+	var made []*sock
+	for _, open := range []func() (*sock, error){p.openHold, p.openReceive, p.openSend, p.openRouted} {
+		s, err := open()
+		if err != nil {
+			for _, s := range made {
+				s.file.Close()
+			}
+			return nil, openError(l, err)
+		}
+		made = append(made, s)
+	}
+	p.hold = made[0]
+	p.rx = newReceiver(made[1])
+	p.tx = newSender(made[2], newTxRing(leastFrame, false))
+	p.routed = newSender(made[3], newTxRing(leastFrame, true))
+	return p, nil
+}
+
+// openError says what to do about err.
+func openError(l wire.Link, err error) error {
+	var taken *PortTakenError
+	switch {
+	case errors.As(err, &taken):
+		return err
+	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+		return privilege(fmt.Errorf("open %s: %w", l.Name, err))
+	case errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENXIO), errors.Is(err, unix.ENETDOWN):
+		return fmt.Errorf("open %s: %w (%w)", l.Name, ErrDown, err)
+	}
+	return fmt.Errorf("open %s: %w", l.Name, err)
+}
+
+// openHold opens the UDP socket that owns port 67 on the interface: another DHCP
+// server is noticed, and the kernel answers no client with "port unreachable". Its
+// filter lets nothing in, since the packet socket receives.
+func (p *port) openHold() (*sock, error) {
+	return openSock("udp", unix.AF_INET, unix.SOCK_DGRAM, unix.IPPROTO_UDP, func(fd int) error {
+		if err := attach(fd, []bpf.Instruction{bpf.RetConstant{Val: 0}}); err != nil {
+			return err
+		}
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BROADCAST, 1); err != nil {
+			return os.NewSyscallError("SO_BROADCAST", err)
+		}
+		if err := bindToLink(fd, p.link); err != nil {
+			return os.NewSyscallError("SO_BINDTODEVICE", err)
+		}
+		err := unix.Bind(fd, &unix.SockaddrInet4{Port: serverPort})
+		if errors.Is(err, unix.EADDRINUSE) {
+			name, pid := holder(serverPort)
+			return &PortTakenError{Link: p.link.Name, Holder: name, PID: pid, Err: os.NewSyscallError("bind", err)}
+		}
+		return os.NewSyscallError("bind port 67", err)
+	})
+}
+
+// bindToLink binds by index, which a rename does not change; kernels before 5.0 know
+// the name only.
+func bindToLink(fd int, l wire.Link) error {
+	err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BINDTOIFINDEX, int(l.ID))
+	if errors.Is(err, unix.ENOPROTOOPT) {
+		err = unix.BindToDevice(fd, l.Name)
+	}
+	return err
+}
+
+// openReceive opens the packet socket that receives. It has no protocol until it is
+// bound, so that no frame comes in before filter and options are in force.
+func (p *port) openReceive() (*sock, error) {
+	return openSock("packet", unix.AF_PACKET, unix.SOCK_RAW, 0, func(fd int) error {
+		if err := attach(fd, kernelFilter()); err != nil {
+			return err
+		}
+		if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_AUXDATA, 1); err != nil {
+			return os.NewSyscallError("PACKET_AUXDATA", err)
+		}
+		// The filter drops outgoing frames too; the option, since Linux 4.20, spares
+		// the work for each.
+		err := unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1)
+		if err != nil && !errors.Is(err, unix.ENOPROTOOPT) {
+			return os.NewSyscallError("PACKET_IGNORE_OUTGOING", err)
+		}
+		got, err := enlarge(fd, unix.SO_RCVBUF, unix.SO_RCVBUFFORCE, receiveBuffer)
+		if err != nil {
+			return err
+		}
+		p.small = got < smallBuffer
+		return bindPacket(fd, p.link, unix.ETH_P_ALL)
+	})
+}
+
+// openSend opens the packet socket that sends: without a protocol it receives
+// nothing.
+func (p *port) openSend() (*sock, error) {
+	return openSock("packet", unix.AF_PACKET, unix.SOCK_RAW, 0, func(fd int) error {
+		if _, err := enlarge(fd, unix.SO_SNDBUF, unix.SO_SNDBUFFORCE, sendBuffer); err != nil {
+			return err
+		}
+		return bindPacket(fd, p.link, 0)
+	})
+}
+
+// bindPacket binds a packet socket to the interface. Binding to one that is down
+// succeeds and leaves an error behind, which is taken here.
+func bindPacket(fd int, l wire.Link, proto uint16) error {
+	err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: proto<<8 | proto>>8, Ifindex: int(l.ID)})
+	if err == nil {
+		var pending int
+		if pending, err = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR); err == nil && pending != 0 {
+			err = unix.Errno(pending)
+		}
+	}
+	return os.NewSyscallError("bind packet socket", err)
+}
+
+// openRouted opens the raw IP socket for routed datagrams. It carries whole
+// datagrams, headers and all, so that it needs no port of its own; as a socket of
+// protocol 255 it would hardly receive anything, and the filter sees to the rest.
+func (p *port) openRouted() (*sock, error) {
+	return openSock("ip", unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_RAW, func(fd int) error {
+		if err := attach(fd, []bpf.Instruction{bpf.RetConstant{Val: 0}}); err != nil {
+			return err
+		}
+		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_HDRINCL, 1); err != nil {
+			return os.NewSyscallError("IP_HDRINCL", err)
+		}
+		_, err := enlarge(fd, unix.SO_SNDBUF, unix.SO_SNDBUFFORCE, sendBuffer)
+		return err
+	})
+}
+
+// enlarge asks for a socket buffer of n octets, by right of CAP_NET_ADMIN or else as
+// much as the host's limit allows, and returns what the kernel granted.
+func enlarge(fd, opt, force, n int) (int, error) {
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, force, n) != nil {
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, opt, n); err != nil {
+			return 0, os.NewSyscallError("set the socket's buffer size", err)
+		}
+	}
+	got, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, opt)
+	return got, os.NewSyscallError("read the socket's buffer size", err)
+}
+
+// attach gives the socket a filter program.
+func attach(fd int, prog []bpf.Instruction) error {
+	raw, err := bpf.Assemble(prog)
+	if err != nil {
+		return fmt.Errorf("assemble the socket filter: %w", err)
+	}
+	f := unix.SockFprog{Len: uint16(len(raw)), Filter: (*unix.SockFilter)(unsafe.Pointer(&raw[0]))}
+	return os.NewSyscallError("SO_ATTACH_FILTER", unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &f))
+}

@@ -1,0 +1,93 @@
+package link
+
+import (
+	"encoding/binary"
+
+	"lessor/dhcp4"
+	"lessor/internal/wire"
+)
+
+// Aux is what the kernel knows of a received frame beside its bytes.
+type Aux struct {
+	SumPending bool   // the UDP checksum is not written yet: the sender's card would have done it
+	SumChecked bool   // the UDP checksum was verified by the card or the kernel
+	Cut        bool   // the frame was longer than the buffer
+	VLAN       uint16 // VLAN id, 0 for none; a priority tag has id 0 and is none
+}
+
+// etherType is the type field of the frame, after the checks that hold for every
+// frame: length, VLAN, own reflection.
+func etherType(frame []byte, aux Aux, own wire.MAC) (uint16, BadReason) {
+	switch {
+	case len(frame) < etherLen || aux.Cut:
+		return 0, BadTruncated
+	case aux.VLAN&maxVLANID != 0:
+		return 0, BadVLAN
+	case wire.MAC(frame[6:12]) == own:
+		return 0, BadOwn
+	}
+	return binary.BigEndian.Uint16(frame[12:]), BadNone
+}
+
+// ParseFrame reads an Ethernet frame that should hold a DHCP message to port 67
+// and fills p, whose Data then lies in frame; Link is left alone. Every length is
+// checked before it is used: IP header length, IP total length, UDP length, which
+// must be that of the IP payload. Octets after the IP datagram are padding. IP
+// options are stepped over. Both checksums are verified, the UDP one unless aux
+// says that it is not written yet or was checked, or the sender wrote none.
+func ParseFrame(frame []byte, aux Aux, p *wire.Packet) BadReason {
+	if len(frame) < etherLen+ipLen {
+		return BadTruncated
+	}
+	ip := frame[etherLen:]
+	ihl := int(ip[0]&0x0f) * 4
+	total := int(binary.BigEndian.Uint16(ip[2:]))
+	switch {
+	case ip[0]>>4 != 4 || ihl < ipLen || ihl > len(ip):
+		return BadIPHeader
+	case total < ihl || total > len(ip):
+		return BadIPLength
+	case fold(sum(0, ip[:ihl])) != 0xffff:
+		return BadIPSum
+	case binary.BigEndian.Uint16(ip[6:])&0x3fff != 0: // more fragments, or an offset
+		return BadFragment
+	case ip[9] != protoUDP:
+		return BadProtocol
+	}
+	udp := ip[ihl:total]
+	if len(udp) < udpLen || int(binary.BigEndian.Uint16(udp[4:])) != len(udp) {
+		return BadUDPLength
+	}
+	if binary.BigEndian.Uint16(udp[2:]) != serverPort {
+		return BadPort
+	}
+	src, dst := dhcp4.AddrFromBytes(ip[12:]), dhcp4.AddrFromBytes(ip[16:])
+	if !aux.SumPending && !aux.SumChecked && (udp[6] != 0 || udp[7] != 0) &&
+		fold(sum(pseudo(src, dst, len(udp)), udp)) != 0xffff {
+		return BadUDPSum
+	}
+	p.Data = udp[udpLen:]
+	p.DstMAC, p.SrcMAC = wire.MAC(frame[:6]), wire.MAC(frame[6:12])
+	p.Src, p.Dst = src, dst
+	p.SrcPort = binary.BigEndian.Uint16(udp)
+	return BadNone
+}
+
+// ParseARP reads an Ethernet frame that should hold an ARP message for IPv4 over
+// Ethernet (RFC 826) and fills a; Link is left alone.
+func ParseARP(frame []byte, a *wire.ARP) BadReason {
+	if len(frame) < etherLen+arpLen {
+		return BadARP
+	}
+	m := frame[etherLen:]
+	if binary.BigEndian.Uint16(m) != 1 || binary.BigEndian.Uint16(m[2:]) != etherTypeIPv4 || m[4] != 6 || m[5] != 4 {
+		return BadARP
+	}
+	a.Op = binary.BigEndian.Uint16(m[6:])
+	if a.Op != 1 && a.Op != 2 {
+		return BadARP
+	}
+	a.SenderMAC, a.SenderIP = wire.MAC(m[8:14]), dhcp4.AddrFromBytes(m[14:])
+	a.TargetMAC, a.TargetIP = wire.MAC(m[18:24]), dhcp4.AddrFromBytes(m[24:])
+	return BadNone
+}
