@@ -36,6 +36,14 @@ func (a *arena) block(ref uint32, class uint8) []byte {
 	return a.chunks[ref>>chunkBits][at:end:end]
 }
 
+// size is the number of octets of a block; reference 0 has none.
+func (a *arena) size(ref uint32, class uint8) int {
+	if ref == 0 {
+		return 0
+	}
+	return int(blockSizes[class]) * unit
+}
+
 // alloc returns a block of at least n octets, its content undefined. Reference 0
 // is none and never returned.
 func (a *arena) alloc(n int) (ref uint32, class uint8) {
@@ -158,7 +166,7 @@ func (t *Table) writeParts(r *Rec, boot BootID, hw, id, host, agent []byte) {
 		r.ext, r.class = 0, 0
 		return
 	}
-	if r.ext == 0 || int(blockSizes[r.class])*unit < len(ext) {
+	if size := t.arena.size(r.ext, r.class); size < len(ext) || size > 4*len(ext)+4*unit {
 		t.arena.release(r.ext, r.class)
 		r.ext, r.class = t.arena.alloc(len(ext))
 	}

@@ -280,7 +280,8 @@ func (t *Table) putParts(s Slot, r *Rec, b *Binding) {
 	boot, oldID, oldHost, oldAgent := t.parts(r)
 	newHW := r.HType != b.HType || !bytes.Equal(r.hw(), hw)
 	newID := !bytes.Equal(oldID, id)
-	if !newHW && !newID && boot == b.Boot && bytes.Equal(oldHost, host) && bytes.Equal(oldAgent, agent) {
+	made := r.State == 0 // by add, just now
+	if !made && !newHW && !newID && boot == b.Boot && bytes.Equal(oldHost, host) && bytes.Equal(oldAgent, agent) {
 		return
 	}
 	if newHW && r.hwLen > 0 {

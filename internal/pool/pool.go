@@ -5,7 +5,7 @@ package pool
 
 import (
 	"fmt"
-	"slices"
+	"sort"
 
 	"lessor/dhcp4"
 )
@@ -101,15 +101,9 @@ func (p *Pool) At(n uint64) dhcp4.Addr {
 	if n >= p.size {
 		panic(fmt.Sprintf("pool: address number %d of %d", n, p.size))
 	}
-	i := 0
-	if len(p.spans) > 1 {
-		i, _ = slices.BinarySearchFunc(p.spans, n, func(s span, n uint64) int {
-			if s.base <= n {
-				return -1
-			}
-			return 1
-		})
-		i--
+	i := len(p.spans) - 1
+	if i > 0 {
+		i = sort.Search(i, func(i int) bool { return p.spans[i+1].base > n })
 	}
 	s := &p.spans[i]
 	return s.First + dhcp4.Addr(n-s.base)
@@ -118,25 +112,23 @@ func (p *Pool) At(n uint64) dhcp4.Addr {
 // number returns the number of a in the pool, and for an address that is not in it
 // the number of the next one that is, which is Size after the last.
 func (p *Pool) number(a dhcp4.Addr) (n uint64, ok bool) {
-	for lo, hi := 0, len(p.spans); lo < hi; {
+	lo, hi := 0, len(p.spans)
+	for lo < hi {
 		mid := int(uint(lo+hi) / 2)
-		s := &p.spans[mid]
-		switch {
-		case a < s.First:
-			hi = mid
-		case a > s.Last:
+		if a > p.spans[mid].Last {
 			lo = mid + 1
-		default:
-			return s.base + uint64(a-s.First), true
-		}
-		if lo == hi {
-			if lo == len(p.spans) {
-				return p.size, false
-			}
-			return p.spans[lo].base, false
+		} else {
+			hi = mid
 		}
 	}
-	return 0, false
+	if lo == len(p.spans) {
+		return p.size, false
+	}
+	s := &p.spans[lo]
+	if a < s.First {
+		return s.base, false
+	}
+	return s.base + uint64(a-s.First), true
 }
 
 // Move takes a out of state from and puts it into state to. key orders it there
