@@ -1,6 +1,9 @@
 package dhcp4
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // MinReply is the least size of a message that AppendMessage writes, the size of
 // a BOOTP message, which old clients and relay agents insist on (RFC 1542 2.1).
@@ -35,43 +38,85 @@ type plan struct {
 
 // AppendMessage appends one message to dst and returns it with the number of
 // options that had to be left out. It allocates nothing when dst has room for
-// max octets more.
+// limit octets more.
 //
 // The message is the header h, the cookie, the options opts in the order given,
 // and option 82 last when agent, its whole value, is not nil. PAD, END, 52 and 82
 // in opts are skipped: they are the writer's own. Values of more than 255 octets
-// are split (RFC 3396 5); each part stays in one field.
+// are split (RFC 3396 5), all parts in the same field.
 //
-// max limits the whole message, header included; it is taken as at least 300, and
-// shorter messages are padded to 300 with zeros. When the options field is full,
-// options go on into file and sname as far as h leaves them nil, and option 52
-// says so. What still does not fit is left out whole: 58 and 59 first, then the
-// later options of opts (a later one that is smaller may still find room). 53, 54
-// and 51 stay, and next to them option 82.
-func AppendMessage(dst []byte, h *Header, opts []Option, agent []byte, max int) (out []byte, dropped int) {
-	if max < MinReply {
-		max = MinReply
-	}
+// limit is that of the whole message, header included; it is taken as at least
+// 300, and shorter messages are padded to 300 with zeros. When the options field
+// is full, options go on into file and sname as far as h leaves them nil, and
+// option 52 says so. What still does not fit is left out whole: 58 and 59 first,
+// then the later options of opts (a later one that is smaller may still find
+// room). 53, 54 and 51 stay, and next to them option 82.
+func AppendMessage(dst []byte, h *Header, opts []Option, agent []byte, limit int) (out []byte, dropped int) {
+	limit = max(limit, MinReply)
 	if len(opts) > maxOptions {
 		dropped = len(opts) - maxOptions
 		opts = opts[:maxOptions]
 	}
-	start := len(dst)
-	dst = appendHeader(dst, h)
-
-	var p plan
-	dropped += p.make(h, opts, agent, max)
-	dst = p.append(dst, opts, inOption)
-	if p.over != 0 {
-		dst = append(dst, byte(OptDHCPOptionOverload), 1, p.over)
+	room := limit - offOptions - 1
+	total := encodedTotal(opts, agent)
+	if total > room {
+		dst, n := appendTight(dst, h, opts, agent, room)
+		return dst, dropped + n
 	}
-	if p.agent {
+	start := len(dst)
+	dst = appendHeader(slices.Grow(dst, size(total)), h)
+	for _, o := range opts {
+		if !ours(o.Code) {
+			dst = appendOption(dst, o.Code, o.Data)
+		}
+	}
+	return finish(dst, start, agent), dropped
+}
+
+// encodedTotal is the octets that the options and the agent's take together.
+func encodedTotal(opts []Option, agent []byte) (n int) {
+	for _, o := range opts {
+		if !ours(o.Code) {
+			n += encodedLen(o.Data)
+		}
+	}
+	if agent != nil {
+		n += encodedLen(agent)
+	}
+	return n
+}
+
+// size is the octets of a message whose options field takes n without END.
+func size(n int) int { return max(MinReply, offOptions+n+1) }
+
+// finish writes option 82, END and the padding of the message that begins at
+// start.
+func finish(dst []byte, start int, agent []byte) []byte {
+	if agent != nil {
 		dst = appendOption(dst, OptDHCPAgentOptions, agent)
 	}
 	dst = append(dst, byte(OptEnd))
 	if n := len(dst) - start; n < MinReply {
 		dst = append(dst, zeros[n:]...)
 	}
+	return dst
+}
+
+// appendTight writes a message whose options do not all fit into room octets of
+// the options field.
+func appendTight(dst []byte, h *Header, opts []Option, agent []byte, room int) (out []byte, dropped int) {
+	var p plan
+	dropped = p.make(h, opts, agent, room)
+	start := len(dst)
+	dst = appendHeader(slices.Grow(dst, size(room)), h)
+	dst = p.append(dst, opts, inOption)
+	if p.over != 0 {
+		dst = append(dst, byte(OptDHCPOptionOverload), 1, p.over)
+	}
+	if !p.agent {
+		agent = nil
+	}
+	dst = finish(dst, start, agent)
 	// The fields have room for what the plan puts into them, so these appends
 	// write in place.
 	if p.over&1 != 0 {
@@ -106,17 +151,7 @@ func appendHeader(dst []byte, h *Header) []byte {
 }
 
 // make decides where each option goes and returns how many go nowhere.
-func (p *plan) make(h *Header, opts []Option, agent []byte, max int) (dropped int) {
-	room := max - offOptions - 1
-	total := 0
-	for _, o := range opts {
-		if !ours(o.Code) {
-			total += encodedLen(o.Data)
-		}
-	}
-	if agent != nil {
-		total += encodedLen(agent)
-	}
+func (p *plan) make(h *Header, opts []Option, agent []byte, room int) (dropped int) {
 	file, sname := 0, 0
 	if h.File == nil {
 		file = sizeFile - 1
@@ -124,7 +159,7 @@ func (p *plan) make(h *Header, opts []Option, agent []byte, max int) (dropped in
 	if h.SName == nil {
 		sname = sizeSName - 1
 	}
-	if total > room && file+sname > 0 {
+	if file+sname > 0 {
 		dropped = p.fill(opts, agent, [4]int{inOption: room - 3, inFile: file, inSName: sname})
 		if p.over != 0 {
 			return dropped
