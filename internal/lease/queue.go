@@ -1,14 +1,12 @@
 package lease
 
-import "math"
-
 // queue is a heap of wake times with four children a node, in chunks so that it
 // grows without copying. Ties are broken by slot, so that the order is a function of
 // what was put in.
 type queue struct {
 	chunks []*[slabSize]queued
 	n      uint32
-	pos    []*[slabSize]uint32 // by slot: its place in the heap plus one; 0: not queued
+	pos    []*[slabSize]uint32 // by slot: its place in the heap, for records with inQueue
 }
 
 // queued is one entry: 12 octets. Its time is never later than the wake time in
@@ -39,7 +37,7 @@ func (q *queue) place(s Slot) *uint32 { return &q.pos[s>>slabBits][s%slabSize] }
 
 func (q *queue) set(i uint32, e queued) {
 	*q.get(i) = e
-	*q.place(e.slot) = i + 1
+	*q.place(e.slot) = i
 }
 
 // up puts e at i or above.
@@ -87,7 +85,6 @@ func (q *queue) push(e queued) {
 }
 
 func (q *queue) remove(i uint32) {
-	*q.place(q.get(i).slot) = 0
 	q.n--
 	if i == q.n {
 		return
@@ -101,17 +98,22 @@ func (q *queue) remove(i uint32) {
 }
 
 // Wake sets when Due hands the record out next, on CLOCK_BOOTTIME in nanoseconds;
-// math.MaxInt64 is never. Moving it later costs O(1): the queue finds out when the
-// old time comes up.
+// Never is not at all. Moving it later costs O(1) and touches nothing but the
+// record: the queue finds out when the old time comes up.
 func (t *Table) Wake(s Slot, at int64) {
-	t.rec(s).wake = at
-	q := &t.queue
-	p := *q.place(s)
+	r, q := t.rec(s), &t.queue
+	was := r.wake
+	r.wake = at
 	switch {
-	case p == 0 && at != math.MaxInt64:
-		q.push(entry(at, s))
-	case p != 0 && at < q.get(p-1).at():
-		q.up(p-1, entry(at, s))
+	case r.flags&inQueue == 0:
+		if at != Never {
+			r.flags |= inQueue
+			q.push(entry(at, s))
+		}
+	case at < was: // the entry's own time may be earlier still
+		if i := *q.place(s); at < q.get(i).at() {
+			q.up(i, entry(at, s))
+		}
 	}
 }
 
@@ -136,22 +138,23 @@ func (t *Table) Due(now int64) (s Slot, ok bool) {
 			break
 		}
 		r := t.rec(top.slot)
-		switch {
-		case r.wake == math.MaxInt64:
-			q.remove(0)
-		case r.wake > top.at():
+		if r.wake != Never && r.wake > top.at() {
 			q.down(0, entry(r.wake, top.slot))
-		default:
-			q.remove(0)
-			r.wake = math.MaxInt64
+			continue
+		}
+		wanted := r.wake != Never
+		r.wake = Never
+		t.unqueue(top.slot, r)
+		if wanted {
 			return top.slot, true
 		}
 	}
 	return 0, false
 }
 
-func (t *Table) unqueue(s Slot) {
-	if p := *t.queue.place(s); p != 0 {
-		t.queue.remove(p - 1)
+func (t *Table) unqueue(s Slot, r *Rec) {
+	if r.flags&inQueue != 0 {
+		r.flags &^= inQueue
+		t.queue.remove(*t.queue.place(s))
 	}
 }

@@ -27,36 +27,37 @@ const (
 // A Rec is read only and valid until the next Put or Delete. It holds no pointer,
 // so that the garbage collector never looks into a slab.
 //
-// It is 128 octets, two cache lines: the first one answers "whose, and until
-// when", the second holds the links of the indexes and the short parts.
+// It is 128 octets, two cache lines: the first one says until when, the second one
+// whose, with all that a look-up by any key reads.
 type Rec struct {
-	End      int64
-	Free     int64
-	Rev      uint64
-	Start    int64
-	wake     int64 // when the owner wants it back from Due; math.MaxInt64 never
-	Addr     dhcp4.Addr
-	GIAddr   dhcp4.Addr
-	Lifetime uint32
-	Grace    uint32
-	State    State
-	HType    uint8
-	hwLen    uint8
-	idLen    uint8
-	flags    recFlags
-	class    uint8 // size class of ext
-	renewed  seconds40hi
-	until    seconds40hi
-
+	End       int64
+	Free      int64
+	Rev       uint64
+	Start     int64
+	wake      int64 // when the owner wants it back from Due; Never: not at all
+	GIAddr    dhcp4.Addr
+	Lifetime  uint32
+	Grace     uint32
 	renewedLo uint32
 	untilLo   uint32
-	ext       uint32           // block of the arena with what does not fit into inline; 0: none
-	next      [numIndexes]Slot // see index.go
-	same      [numKeys]Slot
-	inline    [inlineSize]byte // the hardware address, then the client identifier if it fits
+	renewed   seconds40hi
+	until     seconds40hi
+	State     State
+	class     uint8 // size class of ext
+
+	Addr   dhcp4.Addr
+	HType  uint8
+	hwLen  uint8
+	idLen  uint8
+	flags  recFlags
+	ext    uint32           // block of the arena with what does not fit into inline; 0: none
+	next   [numIndexes]Slot // see index.go
+	same   [numKeys]Slot
+	tag    uint8            // the owner's
+	inline [inlineSize]byte // the hardware address, then the client identifier if it fits
 }
 
-const inlineSize = 32
+const inlineSize = 31
 
 type recFlags uint8
 
@@ -65,6 +66,7 @@ const (
 	leadsHW                        // the same for its hardware address
 	idInExt                        // the client identifier did not fit into inline
 	bootInExt                      // Boot is not the table's
+	inQueue                        // it has an entry in the wake queue
 )
 
 // Table is all current bindings in memory: pointer-free records of at most 160
@@ -74,6 +76,7 @@ const (
 type Table struct {
 	slabs []*[slabSize]Rec
 	last  Slot // highest slot ever used
+	hint  Slot // the last one that was looked at, which is mostly the one that is put next
 	free  Slot // chain of deleted slots, linked by next[byAddr]
 	n     int
 
@@ -116,10 +119,14 @@ func (t *Table) Rec(s Slot) *Rec { return t.rec(s) }
 
 // ByAddr returns the record of a, or 0.
 func (t *Table) ByAddr(a dhcp4.Addr) Slot {
+	if s := t.hint; t.rec(s).Addr == a && a != 0 {
+		return s
+	}
 	s := *t.index[byAddr].bucket(t.hashAddr(a))
 	for s != 0 {
 		r := t.rec(s)
 		if r.Addr == a {
+			t.hint = s
 			return s
 		}
 		s = r.next[byAddr]
@@ -164,10 +171,22 @@ func (t *Table) HW(s Slot) (htype uint8, hw []byte) {
 	return r.HType, r.hw()
 }
 
+// Tag is a number that the owner of the table keeps with the record, by SetTag; 0 for
+// a new record and for slot 0. Put leaves it alone.
+func (t *Table) Tag(s Slot) uint8 { return t.rec(s).tag }
+
+// SetTag keeps tag with the record; for slot 0 it does nothing.
+func (t *Table) SetTag(s Slot, tag uint8) {
+	if s != 0 {
+		t.rec(s).tag = tag
+	}
+}
+
 // Binding fills b from the record. The slices of b alias the table: they are
 // valid until the next Put or Delete, and b itself may be handed to that Put.
 func (t *Table) Binding(s Slot, b *Binding) {
 	r := t.rec(s)
+	t.hint = s
 	boot, id, host, agent := t.parts(r)
 	*b = Binding{
 		Addr: r.Addr, State: r.State, HType: r.HType, HW: r.hw(), ClientID: id, Hostname: host,
@@ -221,7 +240,7 @@ func (t *Table) add(a dhcp4.Addr) Slot {
 	}
 	t.n++
 	r := t.rec(s)
-	*r = Rec{Addr: a, wake: math.MaxInt64, flags: bootInExt}
+	*r = Rec{Addr: a, wake: Never, flags: bootInExt}
 	t.linkAddr(s, r)
 	return s
 }
@@ -240,7 +259,7 @@ func (t *Table) Delete(a dhcp4.Addr) {
 	if r.hwLen > 0 {
 		t.unlinkKey(byHW, s, r)
 	}
-	t.unqueue(s)
+	t.unqueue(s, r)
 	t.arena.release(r.ext, r.class)
 	if r.flags&bootInExt == 0 {
 		t.bootUsers--

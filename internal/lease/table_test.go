@@ -17,6 +17,7 @@ import (
 type model struct {
 	recs map[dhcp4.Addr]Binding
 	wake map[dhcp4.Addr]int64
+	tag  map[dhcp4.Addr]uint8
 }
 
 func clone(b Binding) Binding {
@@ -62,7 +63,7 @@ func anyBinding() *rapid.Generator[Binding] {
 func TestTableIsItsModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		tab := NewTable()
-		m := model{recs: map[dhcp4.Addr]Binding{}, wake: map[dhcp4.Addr]int64{}}
+		m := model{recs: map[dhcp4.Addr]Binding{}, wake: map[dhcp4.Addr]int64{}, tag: map[dhcp4.Addr]uint8{}}
 		pick := func(t *rapid.T) dhcp4.Addr { // 0: there is none
 			return rapid.SampledFrom(append(slices.Sorted(maps.Keys(m.recs)), 0)).Draw(t, "of")
 		}
@@ -107,6 +108,7 @@ func TestTableIsItsModel(t *testing.T) {
 				}
 				delete(m.recs, a)
 				delete(m.wake, a)
+				delete(m.tag, a)
 			},
 			"wake": func(t *rapid.T) {
 				a := pick(t)
@@ -116,6 +118,13 @@ func TestTableIsItsModel(t *testing.T) {
 				at := rapid.OneOf(rapid.Int64Range(-5, 20), rapid.Just(Never)).Draw(t, "at")
 				tab.Wake(tab.ByAddr(a), at)
 				m.wake[a] = at
+			},
+			"tag": func(t *rapid.T) {
+				a, tag := pick(t), rapid.Uint8().Draw(t, "tag")
+				tab.SetTag(tab.ByAddr(a), tag)
+				if a != 0 {
+					m.tag[a] = tag
+				}
 			},
 			"due": func(t *rapid.T) {
 				m.checkDue(t, tab, rapid.Int64Range(-6, 22).Draw(t, "now"))
@@ -156,6 +165,9 @@ func (m *model) check(t *rapid.T, tab *Table) {
 	for a := dhcp4.Addr(1); a <= 12; a++ {
 		want, there := m.recs[a]
 		s := tab.ByAddr(a)
+		if got := tab.Tag(s); got != m.tag[a] {
+			t.Fatalf("tag of %v is %d, want %d", a, got, m.tag[a])
+		}
 		if there != (s != 0) {
 			t.Fatalf("%v: slot %d, want it there: %v", a, s, there)
 		}
