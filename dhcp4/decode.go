@@ -156,28 +156,27 @@ func (s *sink) routes(val []byte) bool {
 
 // subOptions reads sub-options; those of option 82 are shown by name and type.
 func (s *sink) subOptions(val []byte, agent bool) bool {
-	if len(val) == 0 {
-		return false
-	}
-	for len(val) > 0 {
+	n := 0
+	for ; len(val) > 0; n++ {
 		// PAD and END have no meaning inside option 82 (RFC 3046 2.0); elsewhere
 		// they have the one they have outside (RFC 2132 8.4).
 		if !agent && val[0] == byte(OptPad) {
 			val = val[1:]
+			n--
 			continue
 		}
 		if !agent && val[0] == byte(OptEnd) {
-			return true
+			break
 		}
 		if len(val) < 2 || len(val) < 2+int(val[1]) {
 			return false
 		}
-		n := 2 + int(val[1])
-		s.tmp = appendSubOption(s.tmp[:0], val[0], val[2:n], agent)
+		end := 2 + int(val[1])
+		s.tmp = appendSubOption(s.tmp[:0], val[0], val[2:end], agent)
 		s.plain(s.tmp)
-		val = val[n:]
+		val = val[end:]
 	}
-	return true
+	return n > 0
 }
 
 // appendSubOption writes code=value, or name=value for the agent's.
@@ -188,7 +187,7 @@ func appendSubOption(dst []byte, code uint8, val []byte, agent bool) []byte {
 		return appendHex(append(dst, '='), val, 255)
 	}
 	dst = append(append(dst, d.Name...), '=')
-	if d.Type != TypeBinary && len(val) > 0 && d.Valid(val) {
+	if d.Type.size() > 0 && d.Valid(val) {
 		return d.AppendText(dst, val)
 	}
 	return appendHex(dst, val, 255)

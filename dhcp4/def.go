@@ -174,14 +174,14 @@ func Suggest(name string) string {
 	if len(name) > 64 {
 		return ""
 	}
-	best, least := "", max(2, len(name)/3)+1
+	best, least := "", len(name)/3+1
 	for i := range table {
 		d := &table[i]
 		for _, n := range [...]string{d.Name, d.DhcpdName, d.DnsmasqName} {
-			if n == "" {
+			if n == "" || name == "" {
 				continue
 			}
-			if dist := distance(name, n); dist < least {
+			if dist := distance(name, strings.ToLower(n)); dist < least {
 				best, least = d.Name, dist
 			}
 		}

@@ -82,14 +82,19 @@ func appendClientFQDN(dst []byte, items []string) ([]byte, error) {
 	return appendName(dst, items[3], !strings.HasSuffix(items[3], "."))
 }
 
-// appendSubOptions takes "1=aa:bb" items, or all octets in hexadecimal.
-func appendSubOptions(dst []byte, items []string) ([]byte, error) {
+// appendSubOptions takes "1=aa:bb" items, or all octets in hexadecimal. The
+// agent's sub-options may be given by name.
+func appendSubOptions(dst []byte, items []string, agent bool) ([]byte, error) {
 	if len(items) == 1 && !strings.Contains(items[0], "=") {
 		return appendBinary(dst, items[0])
 	}
 	var err error
 	for _, item := range items {
-		if dst, err = appendSubOptionText(dst, item); err != nil {
+		add := appendSubOptionText
+		if agent {
+			add = appendAgentText
+		}
+		if dst, err = add(dst, item); err != nil {
 			return nil, err
 		}
 	}
@@ -106,6 +111,25 @@ func appendSubOptionText(dst []byte, item string) ([]byte, error) {
 	return appendShort(append(dst, byte(code)), func(dst []byte) ([]byte, error) {
 		return appendBinary(dst, text)
 	})
+}
+
+// appendAgentText takes "circuit-id=aa:bb", with numbers and addresses as such.
+func appendAgentText(dst []byte, item string) ([]byte, error) {
+	name, text, _ := strings.Cut(item, "=")
+	for i := range agentTable {
+		d := &agentTable[i]
+		if d.Name != name {
+			continue
+		}
+		t := d.Type
+		if t.size() == 0 || strings.Contains(text, ":") {
+			t = TypeBinary
+		}
+		return appendShort(append(dst, byte(d.Code)), func(dst []byte) ([]byte, error) {
+			return appendItem(dst, t, text)
+		})
+	}
+	return appendSubOptionText(dst, item)
 }
 
 // appendShort appends what add appends, with its length in one octet before it.

@@ -111,7 +111,7 @@ func (d *Def) encode(dst []byte, words []string) ([]byte, error) {
 	case TypeRecord:
 		return d.appendRecord(dst, words)
 	case TypeSubOptions:
-		return appendSubOptions(dst, split(words))
+		return appendSubOptions(dst, split(words), d.Code == OptDHCPAgentOptions)
 	case TypeSIPServers:
 		return appendSIPServers(dst, split(words))
 	case TypeVendorClasses:
