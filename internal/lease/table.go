@@ -79,6 +79,10 @@ type Table struct {
 	hint  Slot // the last one that was looked at, which is mostly the one that is put next
 	free  Slot // chain of deleted slots, linked by next[byAddr]
 	n     int
+	top   dhcp4.Addr // no record has a higher address
+
+	// Records in slots after entered are not in the indexes yet; see enterAll.
+	entered Slot
 
 	seed    maphash.Seed
 	addrKey uint64 // secret of the address index
@@ -98,7 +102,7 @@ func NewTable() *Table {
 	t := &Table{seed: maphash.MakeSeed(), scratch: make([]byte, 0, maxExt+MaxHW+MaxClientID)}
 	t.addrKey = maphash.Bytes(t.seed, []byte("address index"))
 	for k := range t.index {
-		t.index[k].init()
+		t.index[k].reset(0)
 	}
 	t.addSlab() // slot 0, which is none, is a zero record
 	return t
@@ -119,9 +123,10 @@ func (t *Table) Rec(s Slot) *Rec { return t.rec(s) }
 
 // ByAddr returns the record of a, or 0.
 func (t *Table) ByAddr(a dhcp4.Addr) Slot {
-	if s := t.hint; t.rec(s).Addr == a && a != 0 {
+	if s := t.hint; t.rec(s).Addr == a && a != 0 && s <= t.entered {
 		return s
 	}
+	t.enterAll()
 	s := *t.index[byAddr].bucket(t.hashAddr(a))
 	for s != 0 {
 		r := t.rec(s)
@@ -140,12 +145,16 @@ func (t *Table) FirstByClientID(id []byte) Slot {
 	if len(id) == 0 {
 		return 0
 	}
+	t.enterAll()
 	return t.leader(byID, t.hashID(id), 0, id)
 }
 
 // NextByClientID returns a further record with the client identifier of s, or 0
 // after the last. Each step costs O(1) whatever other clients do.
-func (t *Table) NextByClientID(s Slot) Slot { return t.rec(s).same[byID] }
+func (t *Table) NextByClientID(s Slot) Slot {
+	t.enterAll()
+	return t.rec(s).same[byID]
+}
 
 // FirstByHW returns one record with this hardware type and address, or 0; the
 // others follow by NextByHW. An empty address finds nothing.
@@ -153,12 +162,16 @@ func (t *Table) FirstByHW(htype uint8, hw []byte) Slot {
 	if len(hw) == 0 || len(hw) > MaxHW {
 		return 0
 	}
+	t.enterAll()
 	return t.leader(byHW, t.hashHW(htype, hw), htype, hw)
 }
 
 // NextByHW returns a further record with the hardware type and address of s, or 0
 // after the last.
-func (t *Table) NextByHW(s Slot) Slot { return t.rec(s).same[byHW] }
+func (t *Table) NextByHW(s Slot) Slot {
+	t.enterAll()
+	return t.rec(s).same[byHW]
+}
 
 // ClientID returns the client identifier of s, nil for none. It aliases the
 // table: valid until the next Put or Delete.
@@ -213,12 +226,22 @@ func (t *Table) Put(b *Binding) Slot {
 		t.Delete(b.Addr)
 		return 0
 	}
-	s := t.ByAddr(b.Addr)
-	if s == 0 {
+	s := Slot(0)
+	if b.Addr <= t.top {
+		s = t.ByAddr(b.Addr)
+	}
+	made := s == 0
+	if made {
 		s = t.add(b.Addr)
 	}
 	r := t.rec(s)
-	t.putParts(s, r, b)
+	if made {
+		t.writeParts(r, b.Boot, cut(b.HW, MaxHW), cut(b.ClientID, MaxClientID), cut(b.Hostname, 255), cut(b.Agent, 255))
+		r.HType = b.HType
+		t.enterSoon(s, r)
+	} else {
+		t.putParts(s, r, b)
+	}
 	r.End, r.Free, r.Rev, r.Start = b.End, b.Free, b.Rev, b.Start
 	r.GIAddr, r.Lifetime, r.Grace, r.State = b.GIAddr, b.Lifetime, b.Grace, b.State
 	r.renewed, r.renewedLo = split40(b.Renewed)
@@ -226,7 +249,7 @@ func (t *Table) Put(b *Binding) Slot {
 	return s
 }
 
-// add makes a record without any part and enters it under its address.
+// add makes a record without any part that no index knows.
 func (t *Table) add(a dhcp4.Addr) Slot {
 	s := t.free
 	if s != 0 {
@@ -239,9 +262,8 @@ func (t *Table) add(a dhcp4.Addr) Slot {
 		}
 	}
 	t.n++
-	r := t.rec(s)
-	*r = Rec{Addr: a, wake: Never, flags: bootInExt}
-	t.linkAddr(s, r)
+	t.top = max(t.top, a)
+	*t.rec(s) = Rec{Addr: a, wake: Never, flags: bootInExt}
 	return s
 }
 
@@ -278,7 +300,7 @@ func (t *Table) Scan(from Slot, n int, fn func(Slot)) Slot {
 	if from == 0 {
 		from = 1
 	}
-	stop := uint64(from) + 8*uint64(max(n, 0)) + slabSize
+	stop := uint64(from) + 8*uint64(min(max(n, 0), math.MaxInt32)) + slabSize
 	for s := from; s <= t.last; s++ {
 		if n <= 0 || uint64(s) >= stop {
 			return s
@@ -299,8 +321,7 @@ func (t *Table) putParts(s Slot, r *Rec, b *Binding) {
 	boot, oldID, oldHost, oldAgent := t.parts(r)
 	newHW := r.HType != b.HType || !bytes.Equal(r.hw(), hw)
 	newID := !bytes.Equal(oldID, id)
-	made := r.State == 0 // by add, just now
-	if !made && !newHW && !newID && boot == b.Boot && bytes.Equal(oldHost, host) && bytes.Equal(oldAgent, agent) {
+	if !newHW && !newID && boot == b.Boot && bytes.Equal(oldHost, host) && bytes.Equal(oldAgent, agent) {
 		return
 	}
 	if newHW && r.hwLen > 0 {
@@ -311,11 +332,11 @@ func (t *Table) putParts(s Slot, r *Rec, b *Binding) {
 	}
 	r.HType = b.HType
 	t.writeParts(r, b.Boot, hw, id, host, agent)
-	if newHW && len(hw) > 0 {
-		t.linkKey(byHW, s, r, t.hashHW(r.HType, hw))
+	if newHW {
+		t.linkKey(byHW, s, r)
 	}
-	if newID && len(id) > 0 {
-		t.linkKey(byID, s, r, t.hashID(t.recID(r)))
+	if newID {
+		t.linkKey(byID, s, r)
 	}
 }
 

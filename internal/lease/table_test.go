@@ -236,23 +236,55 @@ func numbered(i int) Binding {
 	return b
 }
 
+// fill makes a table as a start does: in the order of addresses, and then a look-up.
 func fill(n int) *Table {
 	tab := NewTable()
 	for i := range n {
 		b := numbered(i)
 		tab.Wake(tab.Put(&b), b.Free)
 	}
+	tab.FirstByHW(1, []byte{1})
 	return tab
 }
 
-// Past the first buckets, slabs and queue chunks: everything is still found, each
-// record once, and after deleting half of them the other half.
+// Past the first buckets, slabs and queue chunks, in whatever order records come and
+// however many at once: everything is still found, each record once, and after
+// deleting half of them the other half.
 func TestTableGrows(t *testing.T) {
 	const n = 40_000
-	tab := fill(n)
+	up := make([]int, n)
+	for i := range up {
+		up[i] = i
+	}
+	down := slices.Clone(up)
+	slices.Reverse(down)
+	mixed := slices.Clone(up)
+	for i := range mixed {
+		mixed[i] = i * 7919 % n
+	}
+	late := append(slices.Clone(down[n-3000:]), up[3000:]...)
+	for name, order := range map[string][]int{"upwards": up, "downwards": down, "mixed": mixed, "few, then many": late} {
+		for _, every := range []int{0, 1, 9000} { // look-ups in between
+			t.Run(fmt.Sprintf("%s, look-up every %d", name, every), func(t *testing.T) { testGrowth(t, order, every) })
+		}
+	}
+}
+
+func testGrowth(t *testing.T, order []int, every int) {
+	tab := NewTable()
+	put := func(j, i int) {
+		b := numbered(i)
+		tab.Wake(tab.Put(&b), b.Free)
+		if every > 0 && j%every == 0 && tab.FirstByHW(b.HType, b.HW) == 0 {
+			t.Fatalf("record %d is lost at once", i)
+		}
+	}
+	for j, i := range order {
+		put(j, i)
+	}
 	check := func(there func(i int) bool) {
 		t.Helper()
-		for i := range n {
+		for _, i := range order {
 			b := numbered(i)
 			want := Slot(0)
 			if there(i) {
@@ -266,23 +298,27 @@ func TestTableGrows(t *testing.T) {
 				t.Fatalf("record %d: slots %d, %d, %d, want %d three times", i, a, id, hw, want)
 			}
 		}
+		for k := range tab.index {
+			if x := &tab.index[k]; int(x.used) != tab.Len() || x.n < x.used {
+				t.Fatalf("index %d: %d keys of %d records in %d buckets", k, x.used, tab.Len(), x.n)
+			}
+		}
 	}
 	check(func(int) bool { return true })
-	for i := 0; i < n; i += 2 {
+	for i := 0; i < len(order); i += 2 {
 		tab.Delete(numbered(i).Addr)
 	}
 	check(func(i int) bool { return i%2 == 1 })
 	slabs := len(tab.slabs)
-	for i := 0; i < n; i += 2 {
-		b := numbered(i)
-		tab.Wake(tab.Put(&b), b.Free)
+	for i := 0; i < len(order); i += 2 {
+		put(i, i)
 	}
 	check(func(int) bool { return true })
 	if len(tab.slabs) != slabs {
 		t.Errorf("%d slabs after deleting and putting again, %d before", len(tab.slabs), slabs)
 	}
 	last := int64(math.MinInt64)
-	for range n {
+	for range order {
 		s, ok := tab.Due(Never - 1)
 		if !ok || tab.Rec(s).Free < last {
 			t.Fatalf("due %v after %d: %d", ok, last, tab.Rec(s).Free)
@@ -325,6 +361,7 @@ func TestI22OneHardwareAddressWithManyRecords(t *testing.T) {
 		b.HW = []byte{2, 0, 0, 0, 0, 1}
 		tab.Put(&b)
 	}
+	tab.enterAll()
 	if used := tab.index[byHW].used; used != 1 {
 		t.Fatalf("%d entries in buckets for one hardware address", used)
 	}
