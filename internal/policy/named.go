@@ -21,8 +21,8 @@ const (
 	optMSClasslessRoute = 249
 )
 
-// eachHost calls fn with each address of a router or server that o names.
-func eachHost(o *dhcp4.Option, fn func(dhcp4.Addr)) {
+// EachHost calls fn with each address of a router or server that o names.
+func EachHost(o dhcp4.Option, fn func(dhcp4.Addr)) {
 	b := o.Data
 	switch {
 	case namesHosts[o.Code]:
@@ -55,9 +55,8 @@ func (p *Policy) markNamed(s *Spec) {
 		}
 	}
 	each := func(set *OptionSet) {
-		opts := set.All()
-		for i := range opts {
-			eachHost(&opts[i], mark)
+		for _, o := range set.All() {
+			EachHost(o, mark)
 		}
 	}
 	each(s.Options)
