@@ -33,13 +33,14 @@ type Rec struct {
 	End       int64
 	Free      int64
 	Rev       uint64
-	Start     int64
 	wake      int64 // when the owner wants it back from Due; Never: not at all
 	GIAddr    dhcp4.Addr
 	Lifetime  uint32
 	Grace     uint32
 	renewedLo uint32
 	untilLo   uint32
+	startLo   uint32
+	xid       uint32 // the owner's
 	renewed   seconds40hi
 	until     seconds40hi
 	State     State
@@ -54,10 +55,11 @@ type Rec struct {
 	next   [numIndexes]Slot // see index.go
 	same   [numKeys]Slot
 	tag    uint8            // the owner's
+	start  seconds40hi
 	inline [inlineSize]byte // the hardware address, then the client identifier if it fits
 }
 
-const inlineSize = 31
+const inlineSize = 30
 
 type recFlags uint8
 
@@ -188,6 +190,13 @@ func (t *Table) HW(s Slot) (htype uint8, hw []byte) {
 // a new record and for slot 0. Put leaves it alone.
 func (t *Table) Tag(s Slot) uint8 { return t.rec(s).tag }
 
+// XID is the transaction id that the owner keeps with the record, by SetXID: that of
+// the last REQUEST that was acknowledged since the start.
+func (t *Table) XID(s Slot) uint32 { return t.rec(s).xid }
+
+// SetXID keeps xid with the record.
+func (t *Table) SetXID(s Slot, xid uint32) { t.rec(s).xid = xid }
+
 // SetTag keeps tag with the record; for slot 0 it does nothing.
 func (t *Table) SetTag(s Slot, tag uint8) {
 	if s != 0 {
@@ -204,7 +213,7 @@ func (t *Table) Binding(s Slot, b *Binding) {
 	*b = Binding{
 		Addr: r.Addr, State: r.State, HType: r.HType, HW: r.hw(), ClientID: id, Hostname: host,
 		GIAddr: r.GIAddr, Agent: agent, Lifetime: r.Lifetime, Grace: r.Grace,
-		Start: r.Start, Renewed: join40(r.renewed, r.renewedLo), Until: join40(r.until, r.untilLo),
+		Start: join40(r.start, r.startLo), Renewed: join40(r.renewed, r.renewedLo), Until: join40(r.until, r.untilLo),
 		Boot: boot, End: r.End, Free: r.Free, Rev: r.Rev,
 	}
 }
@@ -216,7 +225,7 @@ func (t *Table) Binding(s Slot, b *Binding) {
 //
 // State 0 deletes the record, address 0 does nothing; both return 0. Parts longer
 // than their bound (MaxHW, MaxClientID, 255) are cut: who reads packets and stores
-// refuses them before. Renewed and Until are kept in 40 bits of seconds; what is
+// refuses them before. Start, Renewed and Until are kept in 40 bits of seconds; what is
 // beyond (17,000 years) becomes the nearest integer of 64 bits.
 func (t *Table) Put(b *Binding) Slot {
 	if b.Addr == 0 {
@@ -242,7 +251,8 @@ func (t *Table) Put(b *Binding) Slot {
 	} else {
 		t.putParts(s, r, b)
 	}
-	r.End, r.Free, r.Rev, r.Start = b.End, b.Free, b.Rev, b.Start
+	r.End, r.Free, r.Rev = b.End, b.Free, b.Rev
+	r.start, r.startLo = split40(b.Start)
 	r.GIAddr, r.Lifetime, r.Grace, r.State = b.GIAddr, b.Lifetime, b.Grace, b.State
 	r.renewed, r.renewedLo = split40(b.Renewed)
 	r.until, r.untilLo = split40(b.Until)

@@ -45,6 +45,23 @@ func (r *Ready) Add(a dhcp4.Addr, at, key int64) bool {
 	return true
 }
 
+// All walks the list: each address and when it was asked for. The list must not
+// change during the walk.
+func (r *Ready) All(yield func(a dhcp4.Addr, at int64) bool) {
+	for i := range r.entries[:r.n] {
+		if !yield(r.entries[i].addr, r.entries[i].at) {
+			return
+		}
+	}
+}
+
+// AskedSince reports whether a is in the list and was asked for after the time
+// given.
+func (r *Ready) AskedSince(a dhcp4.Addr, at int64) bool {
+	i := r.find(a)
+	return i >= 0 && r.entries[i].at > at
+}
+
 // Remove takes a out, because it is not free any more or answered after all; it
 // reports whether a was there.
 func (r *Ready) Remove(a dhcp4.Addr) bool {

@@ -1,0 +1,117 @@
+package server
+
+import (
+	"lessor/dhcp4"
+	"lessor/internal/lease"
+	"lessor/internal/pool"
+)
+
+// decline takes an address out that its client found in use (RFC 2131 4.3.3, I5).
+// It counts only from a client that holds the address or was offered it not long
+// ago, on the address's own link.
+func (c *Core) decline(q *request, e *Effects) Reason {
+	if !c.isOurs(q.serverID) {
+		return NotOurServerID
+	}
+	a := q.wanted
+	if a == 0 || q.net.Contains(a) == nil {
+		return NoAddress
+	}
+	st, s := c.standing(q, a)
+	of := c.offers.ofID(q.id)
+	offered := of != nil && of.addr == a && q.now.M-of.made <= pastOffer && (st == free || st == mineOnce)
+	if st != mine && !offered {
+		return NotHolder
+	}
+	if c.failing {
+		return StoreFailing
+	}
+	b := c.ended(q, a, s)
+	if c.mayTakeOut(a) {
+		b.State = lease.Declined
+		b.Free = q.now.M + c.pol.Probation
+		b.Until = lease.FloorSeconds(q.now.W) + c.pol.Probation/second
+	} else {
+		c.alarm(q, e, AlarmDeclineLimit, a)
+		c.recheckOldest(q.now, e, c.part(a))
+	}
+	if of != nil && of.live {
+		c.endOffer(of, q.now.M)
+	}
+	rev := c.commit(q.now, e, &b)
+	c.farewell(q, e, EventDeclined, a, rev)
+	return None
+}
+
+// release ends a binding that its client gives back (RFC 2131 4.3.4). It counts
+// only from the holder itself, from the address it speaks of, on the binding's
+// own link; a relayed client's RELEASE carries neither giaddr nor option 82.
+func (c *Core) release(q *request, e *Effects) Reason {
+	if !c.isOurs(q.serverID) {
+		return NotOurServerID
+	}
+	if q.ciaddr == 0 {
+		return NoAddress
+	}
+	if q.pkt.Src != q.ciaddr {
+		return BadSource
+	}
+	st, s := c.standing(q, q.ciaddr)
+	if st != mine {
+		return NotHolder
+	}
+	if c.table.Rec(s).GIAddr == 0 && q.link.net != q.net {
+		return NotHolder
+	}
+	if c.failing {
+		return StoreFailing
+	}
+	b := c.ended(q, q.ciaddr, s)
+	rev := c.commit(q.now, e, &b)
+	c.farewell(q, e, EventReleased, q.ciaddr, rev)
+	return None
+}
+
+// ended is the state of a after its client gave it up now.
+func (c *Core) ended(q *request, a dhcp4.Addr, s lease.Slot) lease.Binding {
+	b := lease.Binding{Addr: a, HType: q.htype, HW: q.hw, Start: lease.FloorSeconds(q.now.W)}
+	if len(q.rawID) >= 2 {
+		b.ClientID = q.rawID
+	}
+	if s != 0 && c.isHolder(q, s) {
+		c.table.Binding(s, &b)
+	}
+	b.State = lease.Released
+	b.Until = lease.FloorSeconds(q.now.W)
+	b.End, b.Free, b.Grace = q.now.M, q.now.M, 0
+	return b
+}
+
+func (c *Core) farewell(q *request, e *Effects, kind EventKind, a dhcp4.Addr, rev uint64) {
+	e.Events = append(e.Events, Event{Kind: kind, Type: q.kind, After: rev, Link: q.pkt.Link, Addr: a,
+		XID: q.view.XID(), HType: q.htype, HW: e.copy(q.hw), ClientID: e.copy(q.rawID), GIAddr: q.giaddr})
+}
+
+// mayTakeOut reports whether another address of a's pool may be out: at most a
+// tenth of a pool, and 4, are out by DECLINE or check at once (I5).
+func (c *Core) mayTakeOut(a dhcp4.Addr) bool {
+	p := c.part(a)
+	return p == nil || p.pool.Count(pool.Declined) < max(4, p.pool.Size()/10)
+}
+
+// inform answers a client that has an address by other means (RFC 2131 4.3.5): its
+// parameters, no lease time and no yiaddr. ciaddr must be in scope, so that nobody
+// can be made a target.
+func (c *Core) inform(q *request, e *Effects) Reason {
+	if q.ciaddr == 0 {
+		return NoAddress
+	}
+	if q.net.Contains(q.ciaddr) == nil {
+		return NoSubnet
+	}
+	if q.routed && q.giaddr == 0 && q.pkt.Src != q.ciaddr {
+		return BadSource
+	}
+	c.replyInform(q, e)
+	return None
+}

@@ -1,0 +1,257 @@
+package server
+
+import (
+	"lessor/dhcp4"
+	"lessor/internal/lease"
+	"lessor/internal/policy"
+	"lessor/internal/wire"
+)
+
+// request is what one packet says, read once. Its slices alias the packet.
+type request struct {
+	now  lease.Instant
+	pkt  *wire.Packet
+	view dhcp4.View
+	kind dhcp4.MessageType
+
+	link   *ethernet
+	net    *policy.Network // the scope (docs/invariants.md, Identity)
+	routed bool            // came through a router: a unicast frame whose source is not chaddr
+	ucast  bool            // sent to an address of ours, not broadcast
+
+	htype    uint8
+	hw       []byte
+	clientID []byte // nil where none counts; as received it is in rawID
+	rawID    []byte // option 61 to be echoed (RFC 6842)
+	id       identity
+	res      *policy.Reservation
+
+	ciaddr   dhcp4.Addr
+	giaddr   dhcp4.Addr
+	wanted   dhcp4.Addr // option 50
+	serverID dhcp4.Addr // option 54
+	agent    []byte     // option 82, nil where there is none
+	params   []byte     // option 55
+
+	replay bool // a DISCOVER whose ARP check has ended
+
+	idBuf, agentBuf, paramBuf, nameBuf [255]byte
+}
+
+// Handle is one packet's way: it is read, its network and client are found, and
+// the handler of its message type answers it with effects in e or drops it for a
+// reason. p.Data is not kept. It allocates nothing in the steady state.
+func (c *Core) Handle(now lease.Instant, p *wire.Packet, e *Effects) {
+	q := &c.q
+	q.now, q.pkt, q.replay = now, p, false
+	c.handle(q, e)
+}
+
+func (c *Core) handle(q *request, e *Effects) {
+	replies := len(e.Replies)
+	reason := c.read(q)
+	if !q.replay {
+		c.count.Received[q.kind]++
+	}
+	if reason == None {
+		reason = c.locate(q)
+	}
+	if reason == None {
+		c.identify(q)
+		switch q.kind {
+		case dhcp4.Discover:
+			reason = c.discover(q, e)
+		case dhcp4.Request:
+			reason = c.request(q, e)
+		case dhcp4.Decline:
+			reason = c.decline(q, e)
+		case dhcp4.Release:
+			reason = c.release(q, e)
+		case dhcp4.Inform:
+			reason = c.inform(q, e)
+		}
+	}
+	if len(e.Replies) == replies {
+		c.drop(q, e, reason)
+	}
+}
+
+// drop counts and reports a packet that ends without a reply. RELEASE and DECLINE
+// that were believed have no reply and no reason.
+func (c *Core) drop(q *request, e *Effects, reason Reason) {
+	if reason == None {
+		return
+	}
+	if reason == ProbePending && q.replay {
+		return
+	}
+	c.count.Dropped[reason]++
+	ev := Event{Kind: EventDrop, Type: q.kind, Reason: reason, Link: q.pkt.Link, Addr: q.pkt.Src}
+	if reason > Malformed {
+		ev.XID, ev.GIAddr = q.view.XID(), q.giaddr
+		ev.HType, ev.HW = q.htype, e.copy(q.hw)
+		ev.ClientID = e.copy(q.rawID)
+	}
+	e.Events = append(e.Events, ev)
+}
+
+// read takes the packet apart and refuses what no server has to answer.
+func (c *Core) read(q *request) Reason {
+	q.kind, q.hw, q.rawID, q.clientID, q.giaddr = 0, nil, nil, nil, 0
+	v := &q.view
+	if err := v.Parse(q.pkt.Data); err != nil {
+		return parseReason(err)
+	}
+	if v.Op() != bootRequest {
+		return NotARequest
+	}
+	q.htype, q.hw = v.HType(), v.CHAddr()
+	q.ciaddr, q.giaddr = v.CIAddr(), v.GIAddr()
+	if !v.Has(dhcp4.OptDHCPMessageType) {
+		return BOOTP
+	}
+	switch t := v.MessageType(); t {
+	case dhcp4.Discover, dhcp4.Request, dhcp4.Decline, dhcp4.Release, dhcp4.Inform:
+		q.kind = t
+	case dhcp4.Offer, dhcp4.Ack, dhcp4.Nak:
+		return ServerMessage
+	default:
+		return UnknownType
+	}
+	if v.Len(dhcp4.OptDHCPClientIdentifier) > lease.MaxClientID {
+		return ClientIDTooLong
+	}
+	q.rawID, _ = v.Get(dhcp4.OptDHCPClientIdentifier, q.idBuf[:0])
+	if allZero(q.hw) {
+		q.hw = nil
+	}
+	if len(q.rawID) >= 2 && c.pol != nil && c.pol.MatchClientID {
+		q.clientID = q.rawID
+	}
+	if len(q.hw) == 0 && q.clientID == nil {
+		return NoIdentity
+	}
+	q.wanted, _ = v.Addr(dhcp4.OptDHCPRequestedAddress)
+	q.serverID, _ = v.Addr(dhcp4.OptDHCPServerIdentifier)
+	q.agent, q.params = nil, nil
+	if v.Has(dhcp4.OptDHCPAgentOptions) && v.Len(dhcp4.OptDHCPAgentOptions) <= len(q.agentBuf) {
+		q.agent, _ = v.Get(dhcp4.OptDHCPAgentOptions, q.agentBuf[:0])
+	}
+	q.params, _ = v.Get(dhcp4.OptDHCPParameterRequestList, q.paramBuf[:0])
+	return None
+}
+
+const bootRequest, bootReply = 1, 2
+
+func parseReason(err error) Reason {
+	if pe, ok := err.(*dhcp4.ParseError); ok {
+		switch pe.Problem {
+		case dhcp4.TooShort:
+			return TooShort
+		case dhcp4.NoCookie:
+			return BadCookie
+		}
+	}
+	return Malformed
+}
+
+func allZero(b []byte) bool {
+	for _, x := range b {
+		if x != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// locate finds the interface and the network of the packet: giaddr decides, then
+// ciaddr of a unicast renewal, then the interface it came in by.
+func (c *Core) locate(q *request) Reason {
+	p := q.pkt
+	if q.link = c.linkOf(p.Link); q.link == nil || c.pol == nil {
+		return UnknownLink
+	}
+	onEthernet := isEthernet(q.htype, q.hw)
+	if onEthernet {
+		mac := wire.MAC(q.hw)
+		if mac.IsMulticast() || c.isOwnMAC(mac) {
+			return BadHWAddress
+		}
+	}
+	q.ucast = p.Dst != dhcp4.Broadcast && !p.DstMAC.IsMulticast()
+	q.routed = !p.DstMAC.IsMulticast() && !(onEthernet && p.SrcMAC == wire.MAC(q.hw))
+	if q.giaddr != 0 {
+		if !q.giaddr.IsUnicastHost() || c.isOwn(q.giaddr) {
+			return BadGIAddr
+		}
+		sn := c.pol.SubnetOf(q.giaddr)
+		if sn == nil {
+			return NoSubnet
+		}
+		q.net = sn.Network
+		return None
+	}
+	q.net = q.link.net
+	if q.ucast && q.ciaddr != 0 {
+		if sn := c.pol.SubnetOf(q.ciaddr); sn != nil {
+			q.net = sn.Network
+		}
+		if q.routed && p.Src != q.ciaddr {
+			return BadSource
+		}
+	}
+	if q.net == nil {
+		return NoSubnet
+	}
+	return None
+}
+
+// identify finds who the client is: its key, and its reservation in this network.
+func (c *Core) identify(q *request) {
+	q.id = c.identityOf(q)
+	q.res = q.net.Reservation(q.clientID, q.htype, q.hw)
+}
+
+// identityOf hashes the key of the definitions in docs/invariants.md: the client
+// identifier where there is one, else hardware type and address.
+func (c *Core) identityOf(q *request) identity {
+	var buf [300]byte
+	first := q.net.Subnets[0].Prefix // no two networks share a subnet
+	b := append(first.Addr.Append(buf[:0]), uint8(first.Bits))
+	if q.clientID != nil {
+		b = append(append(b, 1), q.clientID...)
+	} else {
+		b = append(append(b, 0, q.htype), q.hw...)
+	}
+	return identity{sipHash(c.k0, c.k1, b), sipHash(c.k1, ^c.k0, b)}
+}
+
+func isEthernet(htype uint8, hw []byte) bool { return (htype == 1 || htype == 6) && len(hw) == 6 }
+
+func (c *Core) linkOf(id wire.LinkID) *ethernet {
+	for i := range c.links {
+		if c.links[i].ID == id {
+			return &c.links[i]
+		}
+	}
+	return nil
+}
+
+func (c *Core) isOwnMAC(m wire.MAC) bool {
+	for i := range c.links {
+		if c.links[i].MAC == m {
+			return true
+		}
+	}
+	return false
+}
+
+// isOurs reports whether a server identifier names this server: any address that
+// it has, or served with since the start, or was told to use.
+func (c *Core) isOurs(a dhcp4.Addr) bool {
+	if a == 0 {
+		return false
+	}
+	_, served := c.own[a]
+	return served || a == c.pol.ServerIdentifier || c.isOwn(a)
+}

@@ -1,0 +1,259 @@
+package server
+
+import (
+	"lessor/dhcp4"
+	"lessor/internal/lease"
+	"lessor/internal/policy"
+	"lessor/internal/wire"
+)
+
+// udpOverhead is the size of the IP and UDP headers in front of a message.
+const udpOverhead = 28
+
+// replyScratch is where a reply's options are put together.
+type replyScratch struct {
+	opts  []dhcp4.Option
+	fixed [5][4]byte // values of the options that the protocol itself needs
+	seen  [4]uint64  // codes that are in opts
+}
+
+// add appends an option, once.
+func (r *replyScratch) add(code dhcp4.Code, data []byte) {
+	if r.seen[code>>6]>>(code&63)&1 != 0 {
+		return
+	}
+	r.seen[code>>6] |= 1 << (code & 63)
+	r.opts = append(r.opts, dhcp4.Option{Code: code, Data: data})
+}
+
+// number appends an option of n octets, held in place i.
+func (r *replyScratch) number(i int, code dhcp4.Code, v uint32, n int) {
+	b := dhcp4.Addr(v << (32 - 8*n)).As4()
+	r.fixed[i] = b
+	r.add(code, r.fixed[i][:n])
+}
+
+// begin starts the options of a reply: message type and server identifier.
+func (r *replyScratch) begin(t dhcp4.MessageType, server dhcp4.Addr) {
+	r.opts, r.seen = r.opts[:0], [4]uint64{}
+	r.number(0, dhcp4.OptDHCPMessageType, uint32(t), 1)
+	r.number(1, dhcp4.OptDHCPServerIdentifier, uint32(server), 4)
+}
+
+// lease adds the times of a lease of t seconds; T1 and T2 are 1/2 and 7/8 of it.
+func (r *replyScratch) lease(t uint32) {
+	r.number(2, dhcp4.OptDHCPLeaseTime, t, 4)
+	if t1, t2, ok := lease.Timers(t); ok {
+		r.number(3, dhcp4.OptDHCPRenewalTime, t1, 4)
+		r.number(4, dhcp4.OptDHCPRebindingTime, t2, 4)
+	}
+}
+
+// parameters adds what the client asked for in option 55, in its order, as far as
+// it is configured; a client that sends no list gets everything.
+func (r *replyScratch) parameters(q *request, base *policy.OptionSet) {
+	var own *policy.OptionSet
+	if q.res != nil {
+		own = q.res.Options
+	}
+	if !q.view.Has(dhcp4.OptDHCPParameterRequestList) {
+		for _, set := range [2]*policy.OptionSet{own, base} {
+			for _, o := range set.All() {
+				r.add(o.Code, o.Data)
+			}
+		}
+		return
+	}
+	for _, code := range q.params {
+		if v, ok := own.Get(dhcp4.Code(code)); ok {
+			r.add(dhcp4.Code(code), v)
+		} else if v, ok := base.Get(dhcp4.Code(code)); ok {
+			r.add(dhcp4.Code(code), v)
+		}
+	}
+}
+
+// optionsFor is what the configuration has for a client at a.
+func (c *Core) optionsFor(q *request, a dhcp4.Addr) *policy.OptionSet {
+	sn := q.net.Contains(a)
+	if sn == nil {
+		return nil
+	}
+	if p := sn.PoolOf(a); p != nil {
+		return p.Options
+	}
+	return sn.Options
+}
+
+func (c *Core) replyOffer(q *request, e *Effects, a dhcp4.Addr, t uint32) {
+	c.reply.begin(dhcp4.Offer, c.serverID(q, a))
+	c.reply.lease(t)
+	c.echoClientID(q)
+	c.reply.parameters(q, c.optionsFor(q, a))
+	c.send(q, e, dhcp4.Offer, a, 0, 0)
+}
+
+func (c *Core) replyAck(q *request, e *Effects, a dhcp4.Addr, t uint32, after uint64) {
+	c.reply.begin(dhcp4.Ack, c.serverID(q, a))
+	c.reply.lease(t)
+	if q.kind == dhcp4.Discover {
+		c.reply.add(dhcp4.OptRapidCommit, nil)
+	}
+	c.echoClientID(q)
+	c.reply.parameters(q, c.optionsFor(q, a))
+	c.send(q, e, dhcp4.Ack, a, q.ciaddr, after)
+}
+
+func (c *Core) replyInform(q *request, e *Effects) {
+	c.reply.begin(dhcp4.Ack, c.serverID(q, q.ciaddr))
+	c.echoClientID(q)
+	c.reply.parameters(q, c.optionsFor(q, q.ciaddr))
+	c.send(q, e, dhcp4.Ack, 0, q.ciaddr, 0)
+}
+
+// nakIfAuthoritative refuses an address, or is silent where others may answer.
+func (c *Core) nakIfAuthoritative(q *request, e *Effects, why Reason, s lease.Slot) Reason {
+	if !c.pol.Authoritative {
+		return NotAuthoritative
+	}
+	return c.nak(q, e, why, s)
+}
+
+// nak refuses an address. s is the record that the refusal rests on, 0 for none: the
+// NAK waits until the store has said that the record still stands.
+func (c *Core) nak(q *request, e *Effects, why Reason, s lease.Slot) Reason {
+	if !c.nakDestination(q, new(wire.Send)) {
+		return NoReplyPath
+	}
+	after := uint64(0)
+	if s != 0 && why != NakWrongNetwork {
+		after = c.compare(e, s)
+	}
+	c.reply.begin(dhcp4.Nak, c.serverID(q, 0))
+	c.echoClientID(q)
+	c.reply.add(dhcp4.OptDHCPMessage, []byte(reasons[why].text))
+	c.send(q, e, dhcp4.Nak, 0, 0, after)
+	c.count.Naks[why]++
+	e.Events = append(e.Events, Event{Kind: EventNak, Type: q.kind, Reason: why, After: after, Link: q.pkt.Link,
+		Addr: max(q.ciaddr, q.wanted), XID: q.view.XID(), HType: q.htype, HW: e.copy(q.hw),
+		ClientID: e.copy(q.rawID), GIAddr: q.giaddr})
+	return None
+}
+
+// echoClientID returns option 61 as it came (RFC 6842 3).
+func (c *Core) echoClientID(q *request) {
+	if len(q.rawID) > 0 {
+		c.reply.add(dhcp4.OptDHCPClientIdentifier, q.rawID)
+	}
+}
+
+// serverID is the server identifier for a reply with address a: the configured one,
+// else our address in a's subnet, else the first of the interface.
+func (c *Core) serverID(q *request, a dhcp4.Addr) dhcp4.Addr {
+	if c.pol.ServerIdentifier != 0 {
+		return c.pol.ServerIdentifier
+	}
+	return c.sourceFor(q, a)
+}
+
+// sourceFor is our own address to send from.
+func (c *Core) sourceFor(q *request, a dhcp4.Addr) dhcp4.Addr {
+	if sn := c.pol.SubnetOf(a); a != 0 && sn != nil {
+		for _, p := range q.link.Addrs {
+			if sn.Prefix.Contains(p.Addr) {
+				return p.Addr
+			}
+		}
+	}
+	return q.link.Addrs[0].Addr
+}
+
+// send writes the message and where it goes.
+func (c *Core) send(q *request, e *Effects, t dhcp4.MessageType, yiaddr, ciaddr dhcp4.Addr, after uint64) {
+	h := dhcp4.Header{
+		Op: bootReply, HType: q.view.HType(), HLen: q.view.HLen(), XID: q.view.XID(), Flags: q.view.Flags(),
+		CIAddr: ciaddr, YIAddr: yiaddr, GIAddr: q.giaddr, CHAddr: q.view.CHAddr16(),
+	}
+	r := Reply{Type: t, After: after}
+	r.Link, r.SrcPort = q.pkt.Link, dhcp4.ServerPort
+	r.Src = c.sourceFor(q, yiaddr)
+	if t == dhcp4.Nak {
+		c.nakDestination(q, &r.Send)
+		if q.giaddr != 0 {
+			h.Flags |= dhcp4.FlagBroadcast // the agent is to broadcast it (RFC 2131 4.3.2)
+		}
+	} else {
+		destination(q, yiaddr, &r.Send)
+	}
+	limit := 576
+	if n, ok := q.view.Uint16(dhcp4.OptDHCPMaxMessageSize); ok {
+		limit = max(limit, int(n))
+	}
+	limit = min(limit, q.link.MTU) - udpOverhead
+	r.Data = e.message(&h, c.reply.opts, q.agent, limit)
+	e.Replies = append(e.Replies, r)
+	c.count.Sent[t]++
+}
+
+// message writes a message into the memory of e.
+func (e *Effects) message(h *dhcp4.Header, opts []dhcp4.Option, agent []byte, limit int) []byte {
+	need := max(limit, dhcp4.MinReply)
+	if cap(e.arena)-len(e.arena) < need {
+		e.arena = make([]byte, 0, max(2*cap(e.arena), 1<<16, need))
+	}
+	n := len(e.arena)
+	e.arena, _ = dhcp4.AppendMessage(e.arena, h, opts, agent, limit)
+	return e.arena[n:len(e.arena):len(e.arena)]
+}
+
+// destination is where OFFER and ACK go (RFC 2131 4.1): to the relay agent; else to
+// ciaddr; else broadcast or to the client's hardware address, as the broadcast bit
+// says.
+func destination(q *request, yiaddr dhcp4.Addr, s *wire.Send) {
+	s.DstPort = dhcp4.ClientPort
+	switch {
+	case q.giaddr != 0:
+		s.Dst, s.DstPort = q.giaddr, dhcp4.ServerPort
+	case q.ciaddr != 0 && q.routed:
+		s.Dst = q.ciaddr
+	case q.ciaddr != 0:
+		toHardware(q, s, q.ciaddr)
+	case q.view.Broadcast():
+		s.Raw, s.MAC, s.Dst = true, wire.BroadcastMAC, dhcp4.Broadcast
+	default:
+		toHardware(q, s, yiaddr)
+	}
+}
+
+// nakDestination is where a NAK goes (docs/protocol.md, NAK delivery). It reports
+// false for a client behind a router whose IP source is not its ciaddr.
+func (c *Core) nakDestination(q *request, s *wire.Send) bool {
+	s.DstPort = dhcp4.ClientPort
+	switch {
+	case q.giaddr != 0:
+		s.Dst, s.DstPort = q.giaddr, dhcp4.ServerPort
+	case q.routed:
+		if q.ciaddr == 0 || q.pkt.Src != q.ciaddr {
+			return false
+		}
+		s.Dst = q.ciaddr
+	case c.pol.NakDelivery == policy.NakBroadcast:
+		s.Raw, s.MAC, s.Dst = true, wire.BroadcastMAC, dhcp4.Broadcast
+	case q.ciaddr != 0:
+		toHardware(q, s, q.ciaddr)
+	case q.view.Broadcast():
+		s.Raw, s.MAC, s.Dst = true, wire.BroadcastMAC, dhcp4.Broadcast
+	default:
+		toHardware(q, s, dhcp4.Broadcast)
+	}
+	return true
+}
+
+// toHardware addresses a frame to the client's hardware address, without ARP; a
+// client whose hardware is not Ethernet's gets a broadcast frame.
+func toHardware(q *request, s *wire.Send, dst dhcp4.Addr) {
+	s.Raw, s.Dst, s.MAC = true, dst, wire.BroadcastMAC
+	if isEthernet(q.htype, q.hw) {
+		s.MAC = wire.MAC(q.hw)
+	}
+}

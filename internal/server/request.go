@@ -1,0 +1,246 @@
+package server
+
+import (
+	"lessor/dhcp4"
+	"lessor/internal/lease"
+	"lessor/internal/policy"
+)
+
+// request answers a REQUEST in its four states (RFC 2131 4.3.2), told apart by
+// what the message carries: SELECTING names a server, INIT-REBOOT an address in
+// option 50, RENEWING and REBINDING one in ciaddr, RENEWING by unicast.
+func (c *Core) request(q *request, e *Effects) Reason {
+	if q.serverID != 0 && !c.isOurs(q.serverID) {
+		if of := c.offers.ofID(q.id); of != nil && of.live {
+			c.endOffer(of, q.now.M) // the client has chosen (S4, I6)
+		}
+		return ForeignServer
+	}
+	switch {
+	case q.ciaddr != 0:
+		return c.extend(q, e, q.ciaddr, q.ucast && q.giaddr == 0)
+	case q.wanted == 0:
+		return NoAddress
+	case q.serverID != 0:
+		return c.selecting(q, e)
+	}
+	return c.extend(q, e, q.wanted, false)
+}
+
+// selecting answers the REQUEST for an address that this server offered: I3b (a).
+func (c *Core) selecting(q *request, e *Effects) Reason {
+	st, s := c.standing(q, q.wanted)
+	if c.failing {
+		return c.remaining(q, e, st, s)
+	}
+	if reason := c.grantable(q, q.wanted); reason != None {
+		return c.nak(q, e, reason, s)
+	}
+	if st != mine && !c.wasOffered(q, q.wanted) && !c.mayBind(q) {
+		return RateLimited
+	}
+	return c.grant(q, e, q.wanted)
+}
+
+// grantable says why this client cannot get a now, or None.
+func (c *Core) grantable(q *request, a dhcp4.Addr) Reason {
+	if reason := c.allowed(q, a); reason != None {
+		return reason
+	}
+	switch st, _ := c.standing(q, a); st {
+	case others:
+		return NakBoundToOther
+	case out:
+		return NakDeclined
+	case nowhereIn:
+		return NakNotAllowed
+	case onOffer:
+		// An offer is its client's alone, but while offers had to be recalled the first
+		// of those who were offered the address wins.
+		if p := c.part(a); p == nil || q.now.M >= p.recallUntil || !c.wasOffered(q, a) {
+			return NakOnOffer
+		}
+	}
+	return None
+}
+
+// wasOffered reports whether this client has a live offer of a, or had one that was
+// recalled or ran out just now.
+func (c *Core) wasOffered(q *request, a dhcp4.Addr) bool {
+	of := c.offers.ofID(q.id)
+	return of != nil && of.addr == a && q.now.M-of.made <= c.pol.OfferLifetime+recallMemory
+}
+
+// extend answers INIT-REBOOT, RENEWING and REBINDING: I3b (b), (c), (d).
+func (c *Core) extend(q *request, e *Effects, a dhcp4.Addr, renewing bool) Reason {
+	st, s := c.standing(q, a)
+	allowed := c.allowed(q, a)
+	if c.failing {
+		if allowed != None {
+			return StoreFailing
+		}
+		return c.remaining(q, e, st, s)
+	}
+	if allowed == NakWrongNetwork {
+		return c.nakIfAuthoritative(q, e, allowed, 0)
+	}
+	careful := q.now.M < c.careful
+	live, _ := c.bindings(q)
+	elsewhere := live != 0 && c.table.Rec(live).Addr != a
+	switch {
+	case st == mine && allowed == None:
+		return c.grant(q, e, a)
+	case (renewing || careful) && allowed == None && !elsewhere && (st == free || st == mineOnce):
+		if !c.mayBind(q) {
+			return RateLimited
+		}
+		return c.grant(q, e, a) // adopted
+	case careful:
+		return NoRecord
+	case st == mine:
+		return c.nakIfAuthoritative(q, e, allowed, s)
+	case st == others && c.table.Rec(s).State == lease.Bound:
+		return c.nakIfAuthoritative(q, e, NakBoundToOther, s)
+	case elsewhere:
+		return c.nakIfAuthoritative(q, e, NakBoundElsewhere, live)
+	case renewing:
+		return c.nakIfAuthoritative(q, e, whyNot(st, allowed), s)
+	}
+	return NoRecord
+}
+
+// whyNot names the reason for which a renewing client is refused.
+func whyNot(st standing, allowed Reason) Reason {
+	switch {
+	case allowed != None:
+		return allowed
+	case st == out:
+		return NakDeclined
+	case st == onOffer:
+		return NakOnOffer
+	}
+	return NakBoundToOther
+}
+
+// remaining answers a holder with the time that is durable, while the store fails
+// (I17); nobody else gets an answer.
+func (c *Core) remaining(q *request, e *Effects, st standing, s lease.Slot) Reason {
+	if st != mine {
+		return StoreFailing
+	}
+	r := c.table.Rec(s)
+	left := lease.Remaining(r.End, q.now.M)
+	if left == 0 {
+		return LeaseEnding
+	}
+	c.replyAck(q, e, r.Addr, left, r.Rev)
+	return None
+}
+
+// lifetimesOf are the lease durations that the configuration has for this client at
+// a.
+func (c *Core) lifetimesOf(q *request, a dhcp4.Addr) policy.Lifetimes {
+	if q.res != nil && q.res.OwnLifetime {
+		return q.res.Lifetimes
+	}
+	sn := q.net.Contains(a)
+	if p := sn.PoolOf(a); p != nil {
+		return p.Lifetimes
+	}
+	return sn.Lifetimes
+}
+
+// lifetimeFor is the duration of the client's lease of a in seconds: what it asks
+// for in option 51, within the limits, else what is configured (RFC 2131 4.3.1).
+func (c *Core) lifetimeFor(q *request, a dhcp4.Addr) uint32 {
+	l := c.lifetimesOf(q, a)
+	if t, ok := q.view.Uint32(dhcp4.OptDHCPLeaseTime); ok {
+		return min(max(t, l.Min), l.Max)
+	}
+	return l.Valid
+}
+
+// grant makes or extends the binding of a and ACKs it once that is durable. The
+// caller has seen to it that the client may have a.
+func (c *Core) grant(q *request, e *Effects, a dhcp4.Addr) Reason {
+	st, s := c.standing(q, a)
+	if st == mine {
+		if left, enough := c.needsNoWrite(q, s); enough {
+			c.replyAck(q, e, a, left, c.table.Rec(s).Rev)
+			return None
+		}
+	}
+	b := lease.Binding{Addr: a, State: lease.Bound, HType: q.htype, HW: q.hw, Lifetime: c.lifetimeFor(q, a)}
+	wallNow := lease.FloorSeconds(q.now.W)
+	b.Start, b.Renewed = wallNow, wallNow
+	b.Until = lease.After(lease.CeilSeconds(q.now.W), b.Lifetime)
+	b.Grace = c.grace(b.Lifetime)
+	b.End, b.Free = lease.Deadlines(q.now.M, b.Lifetime, b.Grace)
+	if len(q.rawID) >= 2 {
+		b.ClientID = q.rawID
+	}
+	kind := EventBound
+	if st == mine {
+		kind = EventRenewed
+		var old lease.Binding
+		c.table.Binding(s, &old)
+		b.Start = old.Start
+		b.Free = max(b.Free, old.Free) // an ACK that promised longer may be the one that arrived
+		b.GIAddr, b.Agent = old.GIAddr, e.copy(old.Agent)
+		b.Hostname = e.copy(old.Hostname)
+	}
+	if q.giaddr != 0 {
+		b.GIAddr, b.Agent = q.giaddr, q.agent
+	}
+	if name, ok := q.view.Get(dhcp4.OptHostName, q.nameBuf[:0]); ok {
+		b.Hostname = name
+	}
+	if of := c.offers.ofID(q.id); of != nil && of.live && of.addr != a {
+		c.endOffer(of, q.now.M)
+	}
+	rev := c.commit(q.now, e, &b)
+	c.table.SetXID(c.table.ByAddr(a), q.view.XID())
+	e.Events = append(e.Events, Event{Kind: kind, Type: q.kind, After: rev, Link: q.pkt.Link, Addr: a,
+		XID: q.view.XID(), HType: b.HType, HW: e.copy(b.HW), ClientID: e.copy(b.ClientID),
+		Hostname: e.copy(b.Hostname), GIAddr: q.giaddr, Lifetime: b.Lifetime})
+	c.replyAck(q, e, a, b.Lifetime, rev)
+	return None
+}
+
+// grace is how many seconds an address is held for its client after a lease of t
+// seconds: G(t), or what is configured, never less than the clocks may differ.
+func (c *Core) grace(t uint32) uint32 {
+	if c.pol.Grace < 0 {
+		return lease.Grace(t)
+	}
+	return max(uint32(min(c.pol.Grace, 1<<31)), lease.MinGrace(t))
+}
+
+// needsNoWrite reports whether a REQUEST of the holder of record s is answered with
+// the time that is left, which costs no write: a copy of a REQUEST that was just
+// acknowledged (I13), or any renewal in overload with more than 3/4 left.
+func (c *Core) needsNoWrite(q *request, s lease.Slot) (left uint32, enough bool) {
+	r := c.table.Rec(s)
+	left = lease.Remaining(r.End, q.now.M)
+	if r.Lifetime == lease.Infinite {
+		return left, c.table.XID(s) == q.view.XID() && q.kind == dhcp4.Request && r.End == forever
+	}
+	if left == 0 || !sameKeys(c, q, s) {
+		return left, false
+	}
+	if c.overload && left > r.Lifetime/4*3 {
+		return left, true
+	}
+	// No client renews before T1, so a copy is one that comes well before it.
+	window := min(10*second, max(int64(r.Lifetime)*second/2-second, second))
+	age := q.now.M - (r.End - int64(r.Lifetime)*second)
+	return left, c.table.XID(s) == q.view.XID() && age < window
+}
+
+// sameKeys reports whether the request carries the very keys of record s, so that
+// nothing of the record would change but its times.
+func sameKeys(c *Core, q *request, s lease.Slot) bool {
+	htype, hw := c.table.HW(s)
+	id := c.table.ClientID(s)
+	return htype == q.htype && string(hw) == string(q.hw) && (len(q.rawID) < 2 && len(id) == 0 || string(id) == string(q.rawID))
+}

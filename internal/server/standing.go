@@ -1,0 +1,130 @@
+package server
+
+import (
+	"bytes"
+	"math"
+
+	"lessor/dhcp4"
+	"lessor/internal/lease"
+)
+
+// standing is what an address is to the client of the request.
+type standing uint8
+
+const (
+	free      standing = iota // nobody's
+	mine                      // bound to this client, or in its grace
+	mineOnce                  // was this client's last
+	others                    // bound to another, or held
+	out                       // declined
+	onOffer                   // on offer to another
+	nowhereIn                 // not free for a reason of its own: our own address, or giaddr
+)
+
+// standing looks an address up; s is its record, 0 for none.
+func (c *Core) standing(q *request, a dhcp4.Addr) (st standing, s lease.Slot) {
+	if a == q.giaddr || c.isOwn(a) {
+		return nowhereIn, c.table.ByAddr(a)
+	}
+	if s = c.table.ByAddr(a); s != 0 {
+		r := c.table.Rec(s)
+		held := q.now.M < r.Free || r.State == lease.Released && r.Rev > c.durable
+		holder := c.isHolder(q, s)
+		switch {
+		case held && r.State == lease.Declined:
+			return out, s
+		case held && r.State == lease.Bound && holder:
+			return mine, s
+		case held && !holder:
+			return others, s
+		case holder:
+			st = mineOnce
+		}
+	}
+	if of := c.offers.ofAddr(a); of != nil && of.id != q.id {
+		return onOffer, s
+	}
+	return st, s
+}
+
+// isHolder reports whether record s is of the request's client: by client
+// identifier, else by hardware address, or because both match one reservation of
+// the address (docs/invariants.md, Identity).
+func (c *Core) isHolder(q *request, s lease.Slot) bool {
+	htype, hw := c.table.HW(s)
+	id := c.table.ClientID(s)
+	if q.clientID != nil {
+		if bytes.Equal(q.clientID, id) {
+			return true
+		}
+	} else if htype == q.htype && bytes.Equal(hw, q.hw) && len(hw) > 0 {
+		return true
+	}
+	if q.res == nil || q.res.Addr != c.table.Rec(s).Addr {
+		return false
+	}
+	if !c.pol.MatchClientID {
+		id = nil
+	}
+	return q.net.Reservation(id, htype, hw) == q.res
+}
+
+// allowed says why the configuration does not let this client have a, or None.
+func (c *Core) allowed(q *request, a dhcp4.Addr) Reason {
+	sn := q.net.Contains(a)
+	if sn == nil {
+		return NakWrongNetwork
+	}
+	if r := q.net.ReservedBy(a); r != nil {
+		if r == q.res {
+			return None
+		}
+		return NakReserved
+	}
+	if _, never := sn.NeverOffer[a]; never || sn.PoolOf(a) == nil || a == q.giaddr || c.isOwn(a) {
+		return NakNotAllowed
+	}
+	if q.res != nil && q.res.Addr != 0 && c.reservationFree(q) {
+		return NakNotAllowed // the client's place is its reserved address
+	}
+	return None
+}
+
+// reservationFree reports whether the client could have its reserved address now.
+func (c *Core) reservationFree(q *request) bool {
+	st, _ := c.standing(q, q.res.Addr)
+	return st == free || st == mine || st == mineOnce
+}
+
+// bindings finds what the client has in this network: its live binding (the one
+// that lasts longest, one that the configuration allows before one that it does
+// not), and the address it had last.
+func (c *Core) bindings(q *request) (live, last lease.Slot) {
+	liveEnd, lastEnd, liveAllowed := int64(math.MinInt64), int64(math.MinInt64), false
+	next := c.table.NextByHW
+	s := lease.Slot(0)
+	if q.clientID != nil {
+		s, next = c.table.FirstByClientID(q.clientID), c.table.NextByClientID
+	} else {
+		s = c.table.FirstByHW(q.htype, q.hw)
+	}
+	for n := 0; s != 0 && n < maxBindings; s, n = next(s), n+1 {
+		r := c.table.Rec(s)
+		if q.net.Contains(r.Addr) == nil || r.State == lease.Declined {
+			continue
+		}
+		if r.State == lease.Bound && q.now.M < r.Free {
+			ok := c.allowed(q, r.Addr) == None
+			if ok && !liveAllowed || ok == liveAllowed && r.End > liveEnd {
+				live, liveEnd, liveAllowed = s, r.End, ok
+			}
+		} else if r.End >= lastEnd {
+			last, lastEnd = s, r.End
+		}
+	}
+	return live, last
+}
+
+// maxBindings bounds how many records of one identity a packet looks at: a hostile
+// station that collects bindings under one identity must not slow the server.
+const maxBindings = 64
