@@ -37,6 +37,37 @@ type Frame struct {
 // IsDHCP reports whether the frame carries a DHCP message.
 func (f *Frame) IsDHCP() bool { return f.Payload != nil }
 
+// View reads the DHCP message; ok is false when there is none that can be read.
+func (f *Frame) View() (v dhcp4.View, ok bool) {
+	return v, f.IsDHCP() && v.Parse(f.Payload) == nil
+}
+
+// Type is the type of the DHCP message; 0 if the frame carries none.
+func (f *Frame) Type() dhcp4.MessageType {
+	v, ok := f.View()
+	if !ok {
+		return 0
+	}
+	return v.MessageType()
+}
+
+// String describes the frame in one line, for failed tests.
+func (f *Frame) String() string {
+	head := fmt.Sprintf("%s %s %x>%x", f.Time.Format("05.000"), f.From, f.SrcMAC, f.DstMAC)
+	v, ok := f.View()
+	switch {
+	case f.ARP != nil:
+		return fmt.Sprintf("%s ARP op %d %s>%s", head, f.ARP.Op, f.ARP.SenderIP, f.ARP.TargetIP)
+	case !ok:
+		return fmt.Sprintf("%s %s>%s unreadable", head, f.Src, f.Dst)
+	}
+	req, _ := v.Addr(dhcp4.OptDHCPRequestedAddress)
+	sid, _ := v.Addr(dhcp4.OptDHCPServerIdentifier)
+	lease, _ := v.Uint32(dhcp4.OptDHCPLeaseTime)
+	return fmt.Sprintf("%s %s:%d>%s:%d type %d xid %08x flags %04x ciaddr %s yiaddr %s giaddr %s requested %s server %s lease %d",
+		head, f.Src, f.SrcPort, f.Dst, f.DstPort, v.MessageType(), v.XID(), v.Flags(), v.CIAddr(), v.YIAddr(), v.GIAddr(), req, sid, lease)
+}
+
 // Capture is a running record of the DHCP and ARP frames on a network. Its methods
 // may be called by any goroutine.
 type Capture struct {
@@ -120,7 +151,7 @@ func (c *Capture) run() {
 		if !ok {
 			continue
 		}
-		f, ok := decodeFrame(buf[:n])
+		f, ok := DecodeFrame(buf[:n])
 		if !ok {
 			continue
 		}
@@ -152,9 +183,9 @@ func stamp(oob []byte) time.Time {
 	return time.Now()
 }
 
-// decodeFrame copies b and reads it; ok is false when it carries neither DHCP nor
+// DecodeFrame copies b and reads it; ok is false when it carries neither DHCP nor
 // ARP for IPv4. It does not check checksums, which frames on veth need not have.
-func decodeFrame(b []byte) (f Frame, ok bool) {
+func DecodeFrame(b []byte) (f Frame, ok bool) {
 	if len(b) < 14 {
 		return f, false
 	}
@@ -272,7 +303,7 @@ func ReadPcap(path string) ([]Frame, error) {
 		if err != nil {
 			return frames, nil // the end, or a record cut short by a crash
 		}
-		if f, ok := decodeFrame(b); ok {
+		if f, ok := DecodeFrame(b); ok {
 			f.Time = info.Timestamp
 			frames = append(frames, f)
 		}

@@ -55,6 +55,9 @@ type Client struct {
 	// ARP asks udhcpc to check an address before it uses it (-a); the others do it or not by nature.
 	ARP bool
 
+	// Request is an address that udhcpc and dhcpcd ask for in their first DISCOVER. May be zero.
+	Request netip.Addr
+
 	// OnLine is called with each line that the client writes. May be nil.
 	OnLine func(string)
 
@@ -84,9 +87,16 @@ func (c *Client) Start() error {
 		if c.ARP {
 			s.Args = append(s.Args, "-a")
 		}
+		if c.Request.IsValid() {
+			s.Args = append(s.Args, "-r", c.Request.String())
+		}
 	case Dhcpcd:
 		err = c.writeFile("/etc/dhcpcd.conf", dhcpcdConf)
-		s.Args = []string{path, "-4", "-B", "-d", c.Ifname}
+		s.Args = []string{path, "-4", "-B", "-d"}
+		if c.Request.IsValid() {
+			s.Args = append(s.Args, "-r", c.Request.String())
+		}
+		s.Args = append(s.Args, c.Ifname)
 	case Networkd:
 		err = c.writeFile("/etc/systemd/network/10-"+c.Ifname+".network", fmt.Sprintf(networkdConf, c.Ifname))
 		s.Args = []string{path}
