@@ -190,17 +190,21 @@ func (t *Table) HW(s Slot) (htype uint8, hw []byte) {
 // a new record and for slot 0. Put leaves it alone.
 func (t *Table) Tag(s Slot) uint8 { return t.rec(s).tag }
 
-// XID is the transaction id that the owner keeps with the record, by SetXID: that of
-// the last REQUEST that was acknowledged since the start.
-func (t *Table) XID(s Slot) uint32 { return t.rec(s).xid }
-
-// SetXID keeps xid with the record.
-func (t *Table) SetXID(s Slot, xid uint32) { t.rec(s).xid = xid }
-
 // SetTag keeps tag with the record; for slot 0 it does nothing.
 func (t *Table) SetTag(s Slot, tag uint8) {
 	if s != 0 {
 		t.rec(s).tag = tag
+	}
+}
+
+// XID is the transaction id that the owner keeps with the record, by SetXID: that of
+// the last REQUEST that was acknowledged since the start. Put leaves it alone.
+func (t *Table) XID(s Slot) uint32 { return t.rec(s).xid }
+
+// SetXID keeps xid with the record; for slot 0 it does nothing.
+func (t *Table) SetXID(s Slot, xid uint32) {
+	if s != 0 {
+		t.rec(s).xid = xid
 	}
 }
 
@@ -225,8 +229,8 @@ func (t *Table) Binding(s Slot, b *Binding) {
 //
 // State 0 deletes the record, address 0 does nothing; both return 0. Parts longer
 // than their bound (MaxHW, MaxClientID, 255) are cut: who reads packets and stores
-// refuses them before. Start, Renewed and Until are kept in 40 bits of seconds; what is
-// beyond (17,000 years) becomes the nearest integer of 64 bits.
+// refuses them before. Start, Start, Renewed and Until are kept in 40 bits of seconds; what
+// is beyond (17,000 years) becomes the least or greatest integer.
 func (t *Table) Put(b *Binding) Slot {
 	if b.Addr == 0 {
 		return 0

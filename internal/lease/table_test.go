@@ -17,7 +17,13 @@ import (
 type model struct {
 	recs map[dhcp4.Addr]Binding
 	wake map[dhcp4.Addr]int64
-	tag  map[dhcp4.Addr]uint8
+	own  map[dhcp4.Addr]owned
+}
+
+// owned is what the owner keeps with a record beside the binding.
+type owned struct {
+	tag uint8
+	xid uint32
 }
 
 func clone(b Binding) Binding {
@@ -63,7 +69,7 @@ func anyBinding() *rapid.Generator[Binding] {
 func TestTableIsItsModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		tab := NewTable()
-		m := model{recs: map[dhcp4.Addr]Binding{}, wake: map[dhcp4.Addr]int64{}, tag: map[dhcp4.Addr]uint8{}}
+		m := model{recs: map[dhcp4.Addr]Binding{}, wake: map[dhcp4.Addr]int64{}, own: map[dhcp4.Addr]owned{}}
 		pick := func(t *rapid.T) dhcp4.Addr { // 0: there is none
 			return rapid.SampledFrom(append(slices.Sorted(maps.Keys(m.recs)), 0)).Draw(t, "of")
 		}
@@ -108,7 +114,7 @@ func TestTableIsItsModel(t *testing.T) {
 				}
 				delete(m.recs, a)
 				delete(m.wake, a)
-				delete(m.tag, a)
+				delete(m.own, a)
 			},
 			"wake": func(t *rapid.T) {
 				a := pick(t)
@@ -119,11 +125,12 @@ func TestTableIsItsModel(t *testing.T) {
 				tab.Wake(tab.ByAddr(a), at)
 				m.wake[a] = at
 			},
-			"tag": func(t *rapid.T) {
-				a, tag := pick(t), rapid.Uint8().Draw(t, "tag")
-				tab.SetTag(tab.ByAddr(a), tag)
+			"tag and xid": func(t *rapid.T) {
+				a, own := pick(t), owned{rapid.Uint8().Draw(t, "tag"), rapid.Uint32().Draw(t, "xid")}
+				tab.SetTag(tab.ByAddr(a), own.tag)
+				tab.SetXID(tab.ByAddr(a), own.xid)
 				if a != 0 {
-					m.tag[a] = tag
+					m.own[a] = own
 				}
 			},
 			"due": func(t *rapid.T) {
@@ -165,8 +172,8 @@ func (m *model) check(t *rapid.T, tab *Table) {
 	for a := dhcp4.Addr(1); a <= 12; a++ {
 		want, there := m.recs[a]
 		s := tab.ByAddr(a)
-		if got := tab.Tag(s); got != m.tag[a] {
-			t.Fatalf("tag of %v is %d, want %d", a, got, m.tag[a])
+		if got := (owned{tab.Tag(s), tab.XID(s)}); got != m.own[a] {
+			t.Fatalf("kept with %v: %v, want %v", a, got, m.own[a])
 		}
 		if there != (s != 0) {
 			t.Fatalf("%v: slot %d, want it there: %v", a, s, there)
