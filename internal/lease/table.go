@@ -54,7 +54,7 @@ type Rec struct {
 	ext    uint32           // block of the arena with what does not fit into inline; 0: none
 	next   [numIndexes]Slot // see index.go
 	same   [numKeys]Slot
-	tag    uint8            // the owner's
+	tag    uint8 // the owner's
 	start  seconds40hi
 	inline [inlineSize]byte // the hardware address, then the client identifier if it fits
 }
@@ -229,7 +229,7 @@ func (t *Table) Binding(s Slot, b *Binding) {
 //
 // State 0 deletes the record, address 0 does nothing; both return 0. Parts longer
 // than their bound (MaxHW, MaxClientID, 255) are cut: who reads packets and stores
-// refuses them before. Start, Start, Renewed and Until are kept in 40 bits of seconds; what
+// refuses them before. Start, Renewed and Until are kept in 40 bits of seconds; what
 // is beyond (17,000 years) becomes the least or greatest integer.
 func (t *Table) Put(b *Binding) Slot {
 	if b.Addr == 0 {
