@@ -1,6 +1,7 @@
 package link
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -148,7 +149,7 @@ func (p *port) openSend() (*sock, error) {
 // bindPacket binds a packet socket to the interface. Binding to one that is down
 // succeeds and leaves an error behind, which is taken here.
 func bindPacket(fd int, l wire.Link, proto uint16) error {
-	err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: proto<<8 | proto>>8, Ifindex: int(l.ID)})
+	err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: htons(proto), Ifindex: int(l.ID)})
 	if err == nil {
 		var pending int
 		if pending, err = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR); err == nil && pending != 0 {
@@ -156,6 +157,11 @@ func bindPacket(fd int, l wire.Link, proto uint16) error {
 		}
 	}
 	return os.NewSyscallError("bind packet socket", err)
+}
+
+// htons is v in network byte order, as the kernel wants it in an integer.
+func htons(v uint16) uint16 {
+	return binary.NativeEndian.Uint16([]byte{byte(v >> 8), byte(v)})
 }
 
 // openRouted opens the raw IP socket for routed datagrams. It carries whole

@@ -30,47 +30,56 @@ func etherType(frame []byte, aux Aux, own wire.MAC) (uint16, BadReason) {
 }
 
 // ParseFrame reads an Ethernet frame that should hold a DHCP message to port 67
-// and fills p, whose Data then lies in frame; Link is left alone. Every length is
-// checked before it is used: IP header length, IP total length, UDP length, which
-// must be that of the IP payload. Octets after the IP datagram are padding. IP
-// options are stepped over. Both checksums are verified, the UDP one unless aux
-// says that it is not written yet or was checked, or the sender wrote none.
+// and fills p, whose Data then lies in frame; Link is left alone. It refuses what
+// ParseUDP refuses, and every other port.
 func ParseFrame(frame []byte, aux Aux, p *wire.Packet) BadReason {
+	port, bad := ParseUDP(frame, aux, p)
+	if bad == BadNone && port != serverPort {
+		return BadPort
+	}
+	return bad
+}
+
+// ParseUDP reads an Ethernet frame that should hold a UDP datagram, fills p, whose
+// Data then lies in frame, and returns the destination port; Link is left alone.
+// Every length is checked before it is used: IP header length, IP total length, UDP
+// length, which must be that of the IP payload. Octets after the IP datagram are
+// padding. IP options are stepped over. Both checksums are verified, the UDP one
+// unless aux says that it is not written yet or was checked, or the sender wrote
+// none. p is not changed when the frame is refused.
+func ParseUDP(frame []byte, aux Aux, p *wire.Packet) (port uint16, bad BadReason) {
 	if len(frame) < etherLen+ipLen {
-		return BadTruncated
+		return 0, BadTruncated
 	}
 	ip := frame[etherLen:]
 	ihl := int(ip[0]&0x0f) * 4
 	total := int(binary.BigEndian.Uint16(ip[2:]))
 	switch {
 	case ip[0]>>4 != 4 || ihl < ipLen || ihl > len(ip):
-		return BadIPHeader
+		return 0, BadIPHeader
 	case total < ihl || total > len(ip):
-		return BadIPLength
+		return 0, BadIPLength
 	case fold(sum(0, ip[:ihl])) != 0xffff:
-		return BadIPSum
+		return 0, BadIPSum
 	case binary.BigEndian.Uint16(ip[6:])&0x3fff != 0: // more fragments, or an offset
-		return BadFragment
+		return 0, BadFragment
 	case ip[9] != protoUDP:
-		return BadProtocol
+		return 0, BadProtocol
 	}
 	udp := ip[ihl:total]
 	if len(udp) < udpLen || int(binary.BigEndian.Uint16(udp[4:])) != len(udp) {
-		return BadUDPLength
-	}
-	if binary.BigEndian.Uint16(udp[2:]) != serverPort {
-		return BadPort
+		return 0, BadUDPLength
 	}
 	src, dst := dhcp4.AddrFromBytes(ip[12:]), dhcp4.AddrFromBytes(ip[16:])
 	if !aux.SumPending && !aux.SumChecked && (udp[6] != 0 || udp[7] != 0) &&
 		fold(sum(pseudo(src, dst, len(udp)), udp)) != 0xffff {
-		return BadUDPSum
+		return 0, BadUDPSum
 	}
 	p.Data = udp[udpLen:]
 	p.DstMAC, p.SrcMAC = wire.MAC(frame[:6]), wire.MAC(frame[6:12])
 	p.Src, p.Dst = src, dst
 	p.SrcPort = binary.BigEndian.Uint16(udp)
-	return BadNone
+	return binary.BigEndian.Uint16(udp[2:]), BadNone
 }
 
 // ParseARP reads an Ethernet frame that should hold an ARP message for IPv4 over
