@@ -84,6 +84,9 @@ func (s *Switch) eachPort(host string, f func(string) error) error {
 	ports := s.names[host]
 	s.mu.Unlock()
 	for _, p := range ports {
+		if s.host.Index(p) == 0 {
+			continue // its interface was deleted
+		}
 		if err := f(p); err != nil {
 			return err
 		}

@@ -114,4 +114,3 @@ func (s *stage) awaitOther() {
 		}
 	}
 }
-
