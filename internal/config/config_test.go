@@ -3,10 +3,13 @@ package config
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/cockroachdb/datadriven"
+
+	"lessor/internal/policy"
 )
 
 // TestMessages runs the transcripts of testdata: a configuration, and what is said
@@ -48,3 +51,5 @@ func TestExamples(t *testing.T) {
 		}
 	}
 }
+
+func equalSettings(a, b policy.Settings) bool { return reflect.DeepEqual(a, b) }

@@ -88,6 +88,10 @@ func (k *keys[T]) refuse(p *parser, key *yaml.Node) {
 		p.errorf(key, "not-supported", "remove it", "%s is not supported by this version", quotable(name))
 		return
 	}
+	if name == "<<" {
+		p.errorf(key, "anchor", "write the keys out at each place", "merge keys (<<) are not used in a configuration")
+		return
+	}
 	fix := ""
 	switch word := k.words[strings.ToLower(name)]; {
 	case strings.Contains(word, " "):

@@ -109,14 +109,16 @@ func (p Problem) String() string {
 	return b.String()
 }
 
-// sentence joins text, fix and notes.
+// sentence joins the text and what to do, or the notes when nothing can be said
+// about that.
 func (p Problem) sentence() string {
 	parts := []string{p.Text}
 	if p.Fix != "" {
 		parts = append(parts, upperFirst(p.Fix))
-	}
-	for _, n := range p.Notes {
-		parts = append(parts, upperFirst(n))
+	} else {
+		for _, n := range p.Notes {
+			parts = append(parts, upperFirst(n))
+		}
 	}
 	s := parts[0]
 	for _, next := range parts[1:] {

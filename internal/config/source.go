@@ -222,10 +222,10 @@ func (p *parser) plain(n *yaml.Node) bool {
 	const fix = "write the value out at each place"
 	switch {
 	case n.Kind == yaml.AliasNode:
-		p.errorf(n, "anchor", fix, "aliases (*%s) are not used in a configuration", quotable(n.Value))
+		p.errorf(n, "anchor", fix, "aliases such as %s are not used in a configuration", quotable("*"+n.Value))
 		return false
 	case n.Anchor != "":
-		p.errorf(n, "anchor", fix, "anchors (&%s) are not used in a configuration", quotable(n.Anchor))
+		p.errorf(n, "anchor", fix, "anchors such as %s are not used in a configuration", quotable("&"+n.Anchor))
 		return false
 	case n.Style&yaml.TaggedStyle != 0:
 		p.errorf(n, "tag", "remove it", "the type tag %s is not used in a configuration", quotable(n.Tag))

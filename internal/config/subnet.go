@@ -1,11 +1,7 @@
 package config
 
 import (
-	"strings"
-
 	"go.yaml.in/yaml/v4"
-
-	"lessor/dhcp4"
 )
 
 var subnetKeys = &keys[subnetNode]{
@@ -80,13 +76,8 @@ func (p *parser) prefix(s *subnetNode, n *yaml.Node) {
 		return
 	}
 	s.at = p.place(n)
-	pre, err := dhcp4.ParsePrefix(strings.TrimSpace(text))
-	if err != nil {
-		fix := "write " + what
-		if a, errA := dhcp4.ParseAddr(text); errA == nil {
-			fix = "add the length of its prefix, such as " + a.String() + "/24"
-		}
-		p.errorf(n, "subnet", fix, "%v", err)
+	pre, ok := p.parsePrefix(n, "subnet", text, what)
+	if !ok {
 		return
 	}
 	if bad := subnetProblem(pre); bad != "" {

@@ -21,7 +21,7 @@ var syntaxWords = []struct{ says, text, fix string }{
 	{"found unknown escape character", "\"\\\" has a special meaning in double quotes", "use single quotes, or write \\\\"},
 	{"found character that cannot start any token", "a value cannot start with this character", "put quotes around the value"},
 	{"could not find expected ':'", "a key without a colon and a value", "write \"key: value\""},
-	{"unknown anchor", "aliases (*name) are not used in a configuration", "write the value out at each place"},
+	{"unknown anchor", "aliases such as *name are not used in a configuration", "write the value out at each place"},
 	{"exceeded max depth", "lists or mappings are nested too deep", "no key of a configuration needs that"},
 	{"did not find expected node content", "a value is missing here", ""},
 	{"did not find expected <document start>", "something stands after the end of the configuration", "give all keys of the file the same indentation"},

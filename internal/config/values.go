@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"fmt"
+	"net/netip"
 	"strconv"
 	"strings"
 
@@ -177,12 +178,8 @@ func (p *parser) addrRange(n *yaml.Node, id string) (r dhcp4.Range, ok bool) {
 		return r, false
 	}
 	if strings.Contains(s, "/") {
-		pre, err := dhcp4.ParsePrefix(strings.TrimSpace(s))
-		if err != nil {
-			p.errorf(n, id, "write "+what, "%v", err)
-			return r, false
-		}
-		return pre.Range(), true
+		pre, ok := p.parsePrefix(n, id, s, what)
+		return pre.Range(), ok
 	}
 	first, last, isRange := strings.Cut(s, "-")
 	if !isRange {
@@ -203,6 +200,25 @@ func (p *parser) addrRange(n *yaml.Node, id string) (r dhcp4.Range, ok bool) {
 		p.errorf(n, id, fix, "%s is not a range of addresses", quotable(s))
 	}
 	return r, false
+}
+
+// parsePrefix reads a prefix without host bits.
+func (p *parser) parsePrefix(n *yaml.Node, id, s, what string) (dhcp4.Prefix, bool) {
+	s = strings.TrimSpace(s)
+	pre, err := dhcp4.ParsePrefix(s)
+	if err == nil {
+		return pre, true
+	}
+	fix := "write " + what
+	if a, errA := dhcp4.ParseAddr(s); errA == nil {
+		fix = fmt.Sprintf("add the length of its prefix, such as %s/24", a)
+	} else if np, errP := netip.ParsePrefix(s); errP == nil && np.Addr().Is4() {
+		fix = fmt.Sprintf("did you mean %s?", np.Masked())
+		p.errorf(n, id, fix, "%s has host bits set", quotable(s))
+		return pre, false
+	}
+	p.errorf(n, id, fix, "%s is not an IPv4 prefix", quotable(s))
+	return pre, false
 }
 
 // hwAddress reads an Ethernet address: six bytes in hexadecimal with colons,
