@@ -56,8 +56,17 @@ func (t *bitTree) clear(i uint64) {
 
 // next returns the least member that is at least i.
 func (t *bitTree) next(i uint64) (uint64, bool) {
-	for up, l := range t.levels {
-		w := i / 64
+	if i/64 >= uint64(len(t.levels[0])) {
+		return 0, false
+	}
+	up := 0
+	if len(t.levels) > 1 && t.levels[1][i/4096]>>(i/64%64)&1 == 0 {
+		// The word of i is empty, as most are in a pool that is nearly full; the level
+		// above says so from a cache line that is far more likely at hand.
+		up, i = 1, i/64
+	}
+	for ; up < len(t.levels); up++ {
+		l, w := t.levels[up], i/64
 		if w >= uint64(len(l)) {
 			return 0, false
 		}
