@@ -54,7 +54,7 @@ func benchCore(b testing.TB, records int) (*server.Core, *lease.Instant) {
 }
 
 func benchHW(i int) []byte {
-	return binary.BigEndian.AppendUint32([]byte{2, 0}, uint32(i))
+	return binary.BigEndian.AppendUint32([]byte{2, 0x5e}, uint32(i))
 }
 
 // renewal is a unicast REQUEST of client i for its address.

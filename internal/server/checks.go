@@ -158,10 +158,11 @@ func (c *Core) ask(now lease.Instant, e *Effects, l *ethernet, a dhcp4.Addr, k c
 }
 
 // forgetWaiter ends the wait of an offer that is over.
-func (c *checks) forgetWaiter(a dhcp4.Addr) {
-	if k := c.byAddr[a]; k != nil && k.kind == forWaiter {
-		c.waiting--
-		delete(c.byAddr, a)
+func (c *Core) forgetWaiter(a dhcp4.Addr) {
+	if k := c.checks.byAddr[a]; k != nil && k.kind == forWaiter {
+		c.checks.waiting--
+		delete(c.checks.byAddr, a)
+		c.count.Dropped[ProbePending]++
 	}
 }
 
@@ -316,7 +317,7 @@ func (c *Core) fill(now lease.Instant, e *Effects, l *ethernet, p *part) {
 		}
 	}
 	first, ok := p.pool.NextUnused(p.cursor)
-	for a := first; ok && room > 0; {
+	for a := first; ok && room > 0 && len(c.checks.byAddr) < maxChecks; {
 		if c.askForReady(now, e, l, a) {
 			room--
 		}

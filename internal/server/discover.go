@@ -251,7 +251,7 @@ func (c *Core) offer(q *request, ch choice) {
 func (c *Core) endOffer(of *offer, m int64) {
 	a, taken := of.addr, of.taken
 	c.offers.end(of)
-	c.checks.forgetWaiter(a)
+	c.forgetWaiter(a)
 	if !taken {
 		return
 	}

@@ -82,9 +82,6 @@ func (c *Core) drop(q *request, e *Effects, reason Reason) {
 	if reason == None {
 		return
 	}
-	if reason == ProbePending && q.replay {
-		return
-	}
 	c.count.Dropped[reason]++
 	ev := Event{Kind: EventDrop, Type: q.kind, Reason: reason, Link: q.pkt.Link, Addr: q.pkt.Src}
 	if reason > Malformed {
@@ -177,6 +174,9 @@ func (c *Core) locate(q *request) Reason {
 		if mac.IsMulticast() || c.isOwnMAC(mac) {
 			return BadHWAddress
 		}
+	}
+	if q.ciaddr != 0 && !q.ciaddr.IsUnicastHost() {
+		return BadCIAddr
 	}
 	q.ucast = p.Dst != dhcp4.Broadcast && !p.DstMAC.IsMulticast()
 	q.routed = !p.DstMAC.IsMulticast() && !(onEthernet && p.SrcMAC == wire.MAC(q.hw))

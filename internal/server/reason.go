@@ -22,6 +22,7 @@ const (
 	ClientIDTooLong
 	BadHWAddress
 	BadGIAddr
+	BadCIAddr
 
 	// It is not for us, or not from whom it says.
 	UnknownLink
@@ -76,6 +77,7 @@ var reasons = [NumReasons]reasonText{
 	ClientIDTooLong:   {"client-id-too-long", "the client identifier is longer than 255 octets"},
 	BadHWAddress:      {"bad-hw-address", "the hardware address is a group address or our own"},
 	BadGIAddr:         {"bad-giaddr", "giaddr is not an address that a relay agent can have"},
+	BadCIAddr:         {"bad-ciaddr", "ciaddr is not an address that a host can have"},
 	UnknownLink:       {"unknown-link", "the interface is not served any more"},
 	NoSubnet:          {"no-subnet", "no configured subnet fits giaddr, ciaddr or the interface"},
 	ForeignServer:     {"foreign-server", "the REQUEST names another server"},

@@ -173,7 +173,7 @@ func (c *Core) grant(q *request, e *Effects, a dhcp4.Addr) Reason {
 	b := lease.Binding{Addr: a, State: lease.Bound, HType: q.htype, HW: q.hw, Lifetime: c.lifetimeFor(q, a)}
 	wallNow := lease.FloorSeconds(q.now.W)
 	b.Start, b.Renewed = wallNow, wallNow
-	b.Until = lease.After(lease.CeilSeconds(q.now.W), b.Lifetime)
+	b.Until = lease.CeilSeconds(lease.After(q.now.W, b.Lifetime))
 	b.Grace = c.grace(b.Lifetime)
 	b.End, b.Free = lease.Deadlines(q.now.M, b.Lifetime, b.Grace)
 	if len(q.rawID) >= 2 {
@@ -187,6 +187,9 @@ func (c *Core) grant(q *request, e *Effects, a dhcp4.Addr) Reason {
 		b.Start = old.Start
 		b.Free = max(b.Free, old.Free) // an ACK that promised longer may be the one that arrived
 		b.GIAddr, b.Agent = old.GIAddr, e.copy(old.Agent)
+		if b.ClientID == nil {
+			b.ClientID = e.copy(old.ClientID) // a record keeps both keys
+		}
 		b.Hostname = e.copy(old.Hostname)
 	}
 	if q.giaddr != 0 {
@@ -237,10 +240,10 @@ func (c *Core) needsNoWrite(q *request, s lease.Slot) (left uint32, enough bool)
 	return left, c.table.XID(s) == q.view.XID() && age < window
 }
 
-// sameKeys reports whether the request carries the very keys of record s, so that
-// nothing of the record would change but its times.
+// sameKeys reports whether the request carries the keys of record s, so that nothing
+// of the record would change but its times.
 func sameKeys(c *Core, q *request, s lease.Slot) bool {
 	htype, hw := c.table.HW(s)
 	id := c.table.ClientID(s)
-	return htype == q.htype && string(hw) == string(q.hw) && (len(q.rawID) < 2 && len(id) == 0 || string(id) == string(q.rawID))
+	return htype == q.htype && string(hw) == string(q.hw) && (len(q.rawID) < 2 || string(id) == string(q.rawID))
 }
