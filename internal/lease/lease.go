@@ -50,7 +50,7 @@ type Binding struct {
 	Grace    uint32 // seconds between End and Free
 	Start    int64  // begin of this client's possession, Unix seconds
 	Renewed  int64  // time of the last REQUEST that was acknowledged, Unix seconds
-	Until    int64  // end of the lease, Unix seconds, rounded up: for people, and for a start after a reboot
+	Until    int64  // end of the lease, or of the probation when declined, Unix seconds, rounded up: for people, and for a start after a reboot
 
 	// Deadlines on CLOCK_BOOTTIME in nanoseconds, valid within boot Boot. End is when
 	// the lease ends, Free when the address is free for others (end of S).

@@ -48,7 +48,9 @@ func sameBoot(a, b BootID) bool { return a == b && a != BootID{} }
 //   - Else the end is Until on the wall clock, compared with Wall; a clock that is
 //     wrong can stretch what is left to the length of the lease and its grace, no
 //     further. Free lies behind End by as much as it did when the record was
-//     written: a declined address is out from End to Free.
+//     written.
+//   - Of a declined address Until is the wall time of Free, and what is left is at
+//     most the probation time, which lies between End and Free (I5).
 //   - In both cases no end lies further ahead than the lease and its grace are long,
 //     Free is not before End, and for a bound lease at least Grace after it.
 //   - A bound lease of infinite length has no end, nor has another record of that
@@ -71,12 +73,17 @@ func Resume(b *Binding, stored Mark, now Instant, boot BootID) {
 	if hold < 0 || b.State == Bound && hold < grace {
 		hold = grace
 	}
+	hold = min(hold, math.MaxUint32*Second)
 	if !here {
-		b.End = add(now.M, sub(nanos(b.Until), Wall(stored, now, boot)))
+		left := sub(nanos(b.Until), Wall(stored, now, boot))
+		if b.State == Declined {
+			left = sub(left, hold)
+		}
+		b.End = add(now.M, left)
 	}
 	if b.Lifetime != Infinite {
 		b.End = min(b.End, add(now.M, int64(b.Lifetime)*Second+grace))
 	}
 	b.End = min(b.End, Never-1)
-	b.Free = add(b.End, min(hold, math.MaxUint32*Second))
+	b.Free = add(b.End, hold)
 }

@@ -82,14 +82,36 @@ func TestMarkCountsElapsedTimeOnly(t *testing.T) {
 
 func TestI5DeclinedStaysOutAcrossReboot(t *testing.T) {
 	const m, w = 100 * Second, 1_700_000_000 * Second
-	b := Binding{
-		Addr: 1, State: Declined, Boot: bootA,
-		End: m, Free: m + 24*hour, Until: w / Second,
+	for _, c := range []struct {
+		name string
+		wall int64 // after the decline
+		left int64
+	}{
+		{"an hour later", hour, 23 * hour},
+		{"a day and an hour later", 25 * hour, -hour},
+		{"clock a year behind: all of it once more", -365 * 24 * hour, 24 * hour},
+	} {
+		b := Binding{
+			Addr: 1, State: Declined, Boot: bootA,
+			End: m, Free: m + 24*hour, Until: (w + 24*hour) / Second,
+		}
+		now := Instant{M: 5 * Second, W: w + c.wall}
+		Resume(&b, Mark{}, now, bootB)
+		if got := b.Free - now.M; got != c.left {
+			t.Errorf("%s: out for another %d s, want %d", c.name, got/Second, c.left/Second)
+		}
 	}
-	now := Instant{M: 5 * Second, W: w + hour}
-	Resume(&b, Mark{}, now, bootB)
-	if got := b.Free - now.M; got != 23*hour {
-		t.Errorf("out for another %d s, want 23 h", got/Second)
+}
+
+// A lease that was shortened holds its address as long as the longer one did, for
+// the ACK that arrived may be that one's.
+func TestI1ShortenedLeaseStaysHeldAcrossReboot(t *testing.T) {
+	const w = 1_700_000_000 * Second
+	b := written(0, w)
+	b.Lifetime, b.End, b.Until = 60, 60*Second, (w+60*Second)/Second
+	Resume(&b, Mark{}, Instant{M: 0, W: w + 600*Second}, bootB)
+	if want := hour + 67*Second - 600*Second; b.Free != want || b.End != -540*Second {
+		t.Errorf("end %d s, free %d s, want -540 and %d", b.End/Second, b.Free/Second, want/Second)
 	}
 }
 
