@@ -53,8 +53,8 @@ func sameBoot(a, b BootID) bool { return a == b && a != BootID{} }
 //     most the probation time, which lies between End and Free (I5).
 //   - In both cases no end lies further ahead than the lease and its grace are long,
 //     Free is not before End, and for a bound lease at least Grace after it.
-//   - A bound lease of infinite length has no end, nor has another record of that
-//     length whose Until is Never.
+//   - A bound lease of infinite length has no end, nor has a released one whose Until
+//     is Never.
 //   - An unknown state is taken as Bound, which holds the address.
 //
 // Until is left as it is: it is what people were told.
@@ -64,7 +64,7 @@ func Resume(b *Binding, stored Mark, now Instant, boot BootID) {
 	}
 	here := sameBoot(b.Boot, boot)
 	b.Boot = boot
-	if b.Lifetime == Infinite && (b.State == Bound || b.Until == Never) {
+	if b.Lifetime == Infinite && (b.State == Bound || b.State == Released && b.Until == Never) {
 		b.End, b.Free = Never, Never
 		return
 	}
@@ -81,7 +81,10 @@ func Resume(b *Binding, stored Mark, now Instant, boot BootID) {
 		}
 		b.End = add(now.M, left)
 	}
-	if b.Lifetime != Infinite {
+	switch {
+	case b.State == Declined:
+		b.End = min(b.End, now.M)
+	case b.Lifetime != Infinite:
 		b.End = min(b.End, add(now.M, int64(b.Lifetime)*Second+grace))
 	}
 	b.End = min(b.End, Never-1)
