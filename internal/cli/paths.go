@@ -1,0 +1,82 @@
+package cli
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/term"
+)
+
+// Paths of a server that runs as root or from its unit.
+const (
+	systemState  = "/var/lib/lessor"
+	systemSocket = "/run/lessor/control.sock"
+)
+
+// env is the value of an environment variable, "" when it is not set.
+func (g *globals) env(name string) string {
+	for i := len(g.environ) - 1; i >= 0; i-- {
+		if v, ok := strings.CutPrefix(g.environ[i], name+"="); ok {
+			return v
+		}
+	}
+	return ""
+}
+
+// storeDir is the directory of the lease database: from --state, from the
+// configuration (lease-database), from systemd (StateDirectory), or the usual place of
+// the system or of the user.
+func (g *globals) storeDir(state, configured string) string {
+	switch {
+	case state != "":
+		return filepath.Join(state, "db")
+	case configured != "":
+		return configured
+	case g.env("STATE_DIRECTORY") != "":
+		return filepath.Join(g.env("STATE_DIRECTORY"), "db")
+	case os.Geteuid() == 0:
+		return filepath.Join(systemState, "db")
+	case g.env("XDG_STATE_HOME") != "":
+		return filepath.Join(g.env("XDG_STATE_HOME"), "lessor", "db")
+	}
+	return filepath.Join(g.env("HOME"), ".local", "state", "lessor", "db")
+}
+
+// ownSocket is where a server of this user answers.
+func (g *globals) ownSocket() string {
+	switch {
+	case g.env("RUNTIME_DIRECTORY") != "":
+		return filepath.Join(g.env("RUNTIME_DIRECTORY"), "control.sock")
+	case os.Geteuid() == 0 || g.env("XDG_RUNTIME_DIR") == "":
+		return systemSocket
+	}
+	return filepath.Join(g.env("XDG_RUNTIME_DIR"), "lessor", "control.sock")
+}
+
+// socket is the server to ask: --connect, else this user's, else the system's.
+func (g *globals) socket() string {
+	if g.connect != "" {
+		return strings.TrimPrefix(g.connect, "unix://")
+	}
+	own := g.ownSocket()
+	if _, err := os.Stat(own); err != nil {
+		return systemSocket
+	}
+	return own
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// clock is the time of a log line on a terminal.
+func (g *globals) clock(t time.Time) string {
+	if g.utc {
+		t = t.UTC()
+	}
+	return t.Format("15:04:05.000")
+}
