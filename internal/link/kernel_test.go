@@ -9,10 +9,12 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"lessor/dhcp4"
@@ -136,69 +138,79 @@ func TestCapabilities(t *testing.T) {
 	b := newBed(t)
 	l, peer := ready(t, b)
 	const both = 1<<unix.CAP_NET_RAW | 1<<unix.CAP_NET_BIND_SERVICE
-	for _, caps := range []uint32{0, 1 << unix.CAP_NET_RAW, 1 << unix.CAP_NET_BIND_SERVICE, both} {
-		var p link.Port
-		done := make(chan error)
-		go func() {
-			runtime.LockOSThread() // the thread, which loses its rights, ends with the goroutine
-			done <- func() (err error) {
-				if err := unix.Setns(b.server.fd, unix.CLONE_NEWNET); err != nil {
-					return err
-				}
-				h := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-				d := [2]unix.CapUserData{{Effective: caps, Permitted: caps}}
-				if err := unix.Capset(&h, &d[0]); err != nil {
-					return err
-				}
-				p, err = b.kernel.Kernel.Open(l)
-				return err
-			}()
-		}()
-		err := <-done
-		if caps != both {
-			var priv *link.PrivilegeError
-			file, ferr := os.Executable()
-			if ferr != nil {
-				t.Fatal(ferr)
-			}
-			want := "needs CAP_NET_RAW and CAP_NET_BIND_SERVICE: use the unit, or sudo setcap cap_net_raw,cap_net_bind_service=+ep " + file
-			if !errors.As(err, &priv) || !strings.HasPrefix(err.Error(), want) {
-				t.Errorf("capabilities %#x: %v", caps, err)
-			}
-			continue
+	for _, caps := range []uint32{0, 1 << unix.CAP_NET_RAW, 1 << unix.CAP_NET_BIND_SERVICE} {
+		_, err := openBy(b, l, caps)
+		var priv *link.PrivilegeError
+		file, ferr := os.Executable()
+		if ferr != nil {
+			t.Fatal(ferr)
 		}
-		if err != nil {
-			t.Fatalf("capabilities %#x: %v", caps, err)
+		want := "needs CAP_NET_RAW and CAP_NET_BIND_SERVICE: use the unit, or sudo setcap cap_net_raw,cap_net_bind_service=+ep " + file
+		if !errors.As(err, &priv) || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("capabilities %#x: %v", caps, err)
 		}
-		defer p.Close()
-		s := wire.Send{Raw: true, MAC: peer.MAC(), Src: subnet.Addr, Dst: subnet.Addr + 7, SrcPort: 67, DstPort: 68, Data: []byte("by right")}
-		if failed, err := p.Send([]wire.Send{s}); failed != 0 || err != nil {
-			t.Error(failed, err)
+	}
+	p := openWith(t, b, l, both)
+	s := wire.Send{Raw: true, MAC: peer.MAC(), Src: subnet.Addr, Dst: subnet.Addr + 7, SrcPort: 67, DstPort: 68, Data: []byte("by right")}
+	if failed, err := p.Send([]wire.Send{s}); failed != 0 || err != nil {
+		t.Error(failed, err)
+	}
+	for {
+		f, ok := peer.Receive(2 * time.Second)
+		if !ok {
+			t.Fatal("nothing was sent")
 		}
-		for {
-			f, ok := peer.Receive(2 * time.Second)
-			if !ok {
-				t.Fatal("nothing was sent")
-			}
-			if string(link.Decode(f).Data) == "by right" {
-				break
-			}
+		if string(link.Decode(f).Data) == "by right" {
+			break
 		}
 	}
 }
 
-// TestExplain and loopback: what an operator is told of interfaces that are not ready.
+// openBy opens a port on a thread that has these capabilities and no others.
+func openBy(b *bed, l wire.Link, caps uint32) (p link.Port, err error) {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // the thread, which loses its rights, ends with the goroutine
+		done <- func() error {
+			if err := unix.Setns(b.server.fd, unix.CLONE_NEWNET); err != nil {
+				return err
+			}
+			h := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+			d := [2]unix.CapUserData{{Effective: caps, Permitted: caps}}
+			if err := unix.Capset(&h, &d[0]); err != nil {
+				return err
+			}
+			p, err = b.kernel.Kernel.Open(l)
+			return err
+		}()
+	}()
+	err = <-done
+	return p, err
+}
+
+func openWith(t *testing.T, b *bed, l wire.Link, caps uint32) link.Port {
+	t.Helper()
+	p, err := openBy(b, l, caps)
+	if err != nil {
+		t.Fatalf("with capabilities %#x: %v", caps, err)
+	}
+	t.Cleanup(func() { p.Close() })
+	return p
+}
+
+// TestExplain: what an operator is told of interfaces that are not ready.
 func TestExplain(t *testing.T) {
 	b := newBed(t)
 	explain := func(name, want string) {
 		t.Helper()
-		b.server.do(t, func() error {
-			got, err := b.kernel.Explain(name)
-			if !strings.Contains(got, want) || (want == "") != (got == "") {
-				t.Errorf("%s: %q, want %q", name, got, want)
+		var got string
+		for end := time.Now().Add(2 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+			b.server.do(t, func() (err error) { got, err = b.kernel.Explain(name); return err })
+			if strings.Contains(got, want) && (want == "") == (got == "") {
+				return
 			}
-			return err
-		})
+		}
+		t.Errorf("%s: %q, want %q", name, got, want)
 	}
 	b.Add("eth0")
 	explain("eth0", "no IPv4 address")
@@ -211,16 +223,7 @@ func TestExplain(t *testing.T) {
 	b.SetUp("eth0", true)
 	b.SetCarrier("eth0", true)
 	b.SetAddrs("eth0", subnet)
-	for end := time.Now().Add(2 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		var got string
-		b.server.do(t, func() (err error) { got, err = b.kernel.Explain("eth0"); return err })
-		if got == "" {
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatal(got)
-		}
-	}
+	explain("eth0", "")
 	ctx, cancel := context.WithCancel(context.Background())
 	if err := b.Net().Watch(ctx, []string{"lo"}, func(ready []wire.Link, missing []link.Missing) {
 		if len(ready) != 0 || len(missing) != 1 || !strings.Contains(missing[0].Reason, "loopback") {
@@ -266,5 +269,103 @@ func TestFlood(t *testing.T) {
 		case <-end:
 			t.Fatal("the last state was not reported")
 		}
+	}
+}
+
+// TestPolicyRoute: the source address takes part in the choice of the way, so that a
+// host with a rule for each of its providers answers by the right one.
+func TestPolicyRoute(t *testing.T) {
+	b := newBed(t)
+	l, peer := ready(t, b)
+	p := open(t, b, l)
+	other := b.Add("eth1")
+	side := dhcp4.Prefix{Addr: dhcp4.MustParseAddr("198.18.1.1"), Bits: 24}
+	b.SetAddrs("eth1", side)
+	router := dhcp4.Prefix{Addr: side.Addr + 1, Bits: 24}
+	other.SetAddrs(router)
+	peer.SetAddrs(dhcp4.Prefix{Addr: subnet.Addr + 1, Bits: 24})
+	far := dhcp4.Prefix{Addr: dhcp4.MustParseAddr("203.0.113.0"), Bits: 24}
+	b.AddRoute(far, subnet.Addr+1)
+	b.server.do(t, func() error {
+		gw := router.Addr.As4()
+		dst := far.Addr.As4()
+		from := side.Addr.As4()
+		rule := netlink.NewRule()
+		rule.Src, rule.Table = &net.IPNet{IP: from[:], Mask: net.CIDRMask(32, 32)}, 100
+		return errors.Join(netlink.RuleAdd(rule),
+			netlink.RouteAdd(&netlink.Route{Table: 100, Dst: &net.IPNet{IP: dst[:], Mask: net.CIDRMask(24, 32)}, Gw: gw[:]}))
+	})
+	for src, at := range map[dhcp4.Addr]*kernelPeer{subnet.Addr: peer, side.Addr: other.(*kernelPeer)} {
+		s := wire.Send{Src: src, Dst: far.Addr + 5, SrcPort: 67, DstPort: 67, Data: []byte("from " + src.String())}
+		if failed, err := p.Send([]wire.Send{s}); failed != 0 || err != nil {
+			t.Fatal(failed, err)
+		}
+		for {
+			f, ok := at.Receive(2 * time.Second)
+			if !ok {
+				t.Fatalf("what is from %s did not go by %s", src, at.name)
+			}
+			if bytes.Equal(link.Decode(f).Data, s.Data) {
+				break
+			}
+		}
+	}
+}
+
+// TestStall: what 20,000 requests a second bring while the process is held for
+// 100 ms waits in the socket, with the rights of the unit alone (P13), or as much of
+// it as the host's limit for socket buffers allows.
+func TestStall(t *testing.T) {
+	b := newBed(t)
+	l, peer := ready(t, b)
+	limit, err := os.ReadFile("/proc/sys/net/core/rmem_max")
+	if err != nil {
+		t.Fatal(err)
+	}
+	octets, err := strconv.Atoi(strings.TrimSpace(string(limit)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := min(2000, 2*octets/1536) // the kernel doubles the limit, and counts a packet as up to 1.5 KiB
+	p := openWith(t, b, l, 1<<unix.CAP_NET_RAW|1<<unix.CAP_NET_BIND_SERVICE)
+	f := link.AppendFrame(nil, peer.MAC(), 1, &wire.Send{MAC: wire.BroadcastMAC, Dst: dhcp4.Broadcast, SrcPort: 68, DstPort: 67, Data: make([]byte, 300)})
+	for range n {
+		peer.Send(f)
+	}
+	got := 0
+	var batch link.Batch
+	late := time.AfterFunc(5*time.Second, func() { p.Close() })
+	defer late.Stop()
+	for got < n {
+		if err := p.Receive(&batch); err != nil || batch.Dropped != 0 {
+			t.Fatalf("%v after %d of %d, %d lost; net.core.rmem_max is %d", err, got, n, batch.Dropped, octets)
+		}
+		got += len(batch.Packets)
+	}
+}
+
+// TestFiles: neither ports that were closed nor attempts that failed keep files open.
+func TestFiles(t *testing.T) {
+	b := newBed(t)
+	l, _ := ready(t, b)
+	files := func() int {
+		list, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(list)
+	}
+	before := files()
+	for range 20 {
+		p := open(t, b, l)
+		if _, err := b.Net().Open(l); err == nil {
+			t.Fatal("opened twice")
+		}
+		if err := p.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if after := files(); after > before {
+		t.Errorf("%d files before, %d after", before, after)
 	}
 }

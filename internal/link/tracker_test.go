@@ -14,17 +14,19 @@ func iface(index wire.LinkID, name string, mac byte) Interface {
 		Addrs: []dhcp4.Prefix{{Addr: ownIP, Bits: 24}}}
 }
 
-// TestTracker plays lives of interfaces; each step says which indexes are ready and
-// which names are missing.
+// step is a moment of an interface's life: which indexes are ready, which names are
+// missing, whether that is news.
+type step struct {
+	what    string
+	ifs     []Interface
+	gone    wire.LinkID // reported gone before ifs
+	ready   []wire.LinkID
+	missing string
+	news    bool
+}
+
+// TestTracker plays lives of interfaces.
 func TestTracker(t *testing.T) {
-	type step struct {
-		what    string
-		ifs     []Interface
-		gone    wire.LinkID // reported gone before ifs
-		ready   []wire.LinkID
-		missing string
-		news    bool
-	}
 	lo := Interface{Index: 1, Name: "lo", Loopback: true, Up: true, Carrier: true, Addrs: []dhcp4.Prefix{{Addr: 0x7f000001, Bits: 8}}}
 	tun := Interface{Index: 2, Name: "eth1", Up: true, Carrier: true, Addrs: lo.Addrs}
 	noCarrier, noAddr, down := iface(5, "eth0", 5), iface(5, "eth0", 5), iface(5, "eth0", 5)

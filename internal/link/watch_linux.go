@@ -20,6 +20,10 @@ import (
 // again; it bounds the work on a host whose interfaces change all the time.
 const settle = 20 * time.Millisecond
 
+// dumpPause is the time between attempts to list interfaces while that fails, for
+// example for want of memory.
+const dumpPause = 500 * time.Millisecond
+
 // Watch implements Net. It needs no capability. The kernel's messages only say that
 // something changed; what is true is then asked for as a whole, so that a message
 // lost (ENOBUFS) costs nothing.
@@ -37,10 +41,16 @@ func (k *Kernel) Watch(ctx context.Context, names []string, changed func([]wire.
 	defer h.Close()
 
 	t := NewTracker(names)
-	for {
+	for known := false; ; known = true {
 		ifs, err := interfaces(h)
-		if err != nil {
-			return fmt.Errorf("watch interfaces: %w", err)
+		for ; err != nil; ifs, err = interfaces(h) {
+			if !known {
+				return fmt.Errorf("watch interfaces: %w", err)
+			}
+			// What was reported stays in force until the kernel answers again.
+			if !sleep(ctx, dumpPause) {
+				return nil
+			}
 		}
 		k.locals.Set(ifs)
 		if ready, missing, news := t.Update(ifs); news {

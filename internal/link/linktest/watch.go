@@ -4,11 +4,64 @@ import (
 	"context"
 	"slices"
 	"testing"
+	"time"
 
 	"lessor/dhcp4"
 	"lessor/internal/link"
 	"lessor/internal/wire"
 )
+
+// report is one call of changed.
+type report struct {
+	ready   []wire.Link
+	missing []link.Missing
+}
+
+// watcher keeps what Watch reported.
+type watcher struct {
+	t       *testing.T
+	reports chan report
+	last    report
+}
+
+func watch(t *testing.T, bed Bed, names ...string) *watcher {
+	t.Helper()
+	w := &watcher{t: t, reports: make(chan report, 1000)}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	nt := bed.Net()
+	go func() {
+		done <- nt.Watch(ctx, names, func(ready []wire.Link, missing []link.Missing) { w.reports <- report{ready, missing} })
+	}()
+	t.Cleanup(func() {
+		cancel()
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Errorf("watch: %v", err)
+			}
+		case <-time.After(patience):
+			t.Error("watch does not end with its context")
+		}
+	})
+	return w
+}
+
+// until waits for a report that fits, at most patience.
+func (w *watcher) until(fits func(report) bool) report {
+	w.t.Helper()
+	late := time.After(patience)
+	for {
+		select {
+		case w.last = <-w.reports:
+			if fits(w.last) {
+				return w.last
+			}
+		case <-late:
+			w.t.Fatalf("not reported within %v; last: ready %+v, missing %+v", patience, w.last.ready, w.last.missing)
+		}
+	}
+}
 
 func none(r report) bool { return len(r.ready) == 0 && len(r.missing) == 0 }
 func one(r report) bool  { return len(r.ready) == 1 && len(r.missing) == 0 }
