@@ -130,39 +130,45 @@ func (c *Capture) run() {
 	raw, err := c.file.SyscallConn()
 	buf, oob := make([]byte, 65536), make([]byte, 256)
 	for err == nil {
-		var n, oobn int
-		var from unix.Sockaddr
 		var rerr error
 		err = raw.Read(func(fd uintptr) bool {
-			n, oobn, _, from, rerr = unix.Recvmsg(int(fd), buf, oob, 0)
+			rerr = c.receive(int(fd), buf, oob)
 			return rerr != unix.EAGAIN
 		})
-		if err != nil || rerr != nil {
-			if err == nil && rerr != unix.ENETDOWN && rerr != unix.EINTR {
-				err = rerr
+		if err == nil && rerr != unix.ENETDOWN && rerr != unix.EINTR {
+			err = rerr
+		}
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) { // Stop: take what has arrived, and no more
+		err = raw.Control(func(fd uintptr) {
+			for c.receive(int(fd), buf, oob) == nil {
 			}
-			continue
-		}
-		ll, ok := from.(*unix.SockaddrLinklayer)
-		if !ok {
-			continue
-		}
-		host, ok := c.name(ll.Ifindex)
-		if !ok {
-			continue
-		}
-		f, ok := DecodeFrame(buf[:n])
-		if !ok {
-			continue
-		}
-		f.From, f.Time = host, stamp(oob[:oobn])
-		c.add(f)
+		})
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.stopped {
-		c.err = err
+	c.err = err
+}
+
+// receive records one frame, or passes over one that is not wanted.
+func (c *Capture) receive(fd int, buf, oob []byte) error {
+	n, oobn, _, from, err := unix.Recvmsg(fd, buf, oob, 0)
+	if err != nil {
+		return err
 	}
+	ll, ok := from.(*unix.SockaddrLinklayer)
+	if !ok {
+		return nil
+	}
+	host, ok := c.name(ll.Ifindex)
+	if !ok {
+		return nil
+	}
+	if f, ok := DecodeFrame(buf[:n]); ok {
+		f.From, f.Time = host, stamp(oob[:oobn])
+		c.add(f)
+	}
+	return nil
 }
 
 func (c *Capture) add(f Frame) {
@@ -221,13 +227,19 @@ func DecodeFrame(b []byte) (f Frame, ok bool) {
 	return f, false
 }
 
-// Stop ends the record; what was recorded stays readable.
+// Stop ends the record once everything that has arrived is in it; what was recorded
+// stays readable. A second call does nothing.
 func (c *Capture) Stop() error {
 	c.mu.Lock()
+	again := c.stopped
 	c.stopped = true
 	c.mu.Unlock()
-	err := c.file.Close()
+	if again {
+		return nil
+	}
+	err := c.file.SetReadDeadline(time.Now())
 	<-c.done
+	err = errors.Join(err, c.file.Close())
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return errors.Join(err, c.err)

@@ -220,7 +220,11 @@ func (d *deliveryStage) relayed() {
 func (d *deliveryStage) odd(typ dhcp4.MessageType, form func(Msg) Msg) {
 	arcnet := form(Reboot(TestMAC(20), 0, elsewhere))
 	arcnet.HType, arcnet.HLen, arcnet.CHAddr = 7, 1, [16]byte{0x42}
-	d.send(delivery{name: "not Ethernet", msg: arcnet, from: d.near, typ: typ, mac: wire.BroadcastMAC, ip: dhcp4.Broadcast})
+	f := d.send(delivery{name: "not Ethernet", msg: arcnet, from: d.near, typ: typ, mac: wire.BroadcastMAC, ip: dhcp4.Broadcast})
+	if f != nil && typ == dhcp4.Offer { // the address is the offered one, as 4.1 wants it
+		v, _ := f.View()
+		d.rows[len(d.rows)-1].ip = v.YIAddr()
+	}
 	multicast := form(Reboot(TestMAC(21), 0, elsewhere))
 	multicast.CHAddr[0] |= 1
 	d.send(delivery{name: "chaddr is a multicast address", msg: multicast, from: d.near})
