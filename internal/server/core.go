@@ -293,6 +293,7 @@ func (c *Core) commit(now lease.Instant, e *Effects, b *lease.Binding) uint64 {
 	if of := c.offers.ofAddr(b.Addr); of != nil {
 		c.endOffer(of, now.M)
 	}
+	delete(c.checks.byAddr, b.Addr) // an answer that comes now is its client's
 	c.seq++
 	b.Rev, b.Boot = c.seq, c.boot
 	ch := lease.Change{After: *b}
