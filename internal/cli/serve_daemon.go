@@ -16,7 +16,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
 	sd "github.com/coreos/go-systemd/v22/daemon"
 
 	"lessor/dhcp4"
@@ -27,6 +26,7 @@ import (
 	"lessor/internal/lease"
 	"lessor/internal/link"
 	"lessor/internal/store"
+	"lessor/internal/store/memory"
 	"lessor/internal/store/pebble"
 	"lessor/internal/wire"
 )
@@ -164,10 +164,8 @@ func (d *daemon) openStore() (store.Store, [16]byte, error) {
 		if _, err := rand.Read(secret[:]); err != nil {
 			return nil, secret, err
 		}
-		opts.FS = vfs.NewMem()
 		d.state = "memory"
-		st, err := pebble.Open("/memory/db", opts)
-		return st, secret, err
+		return memory.New(), secret, nil
 	}
 	d.state = dir
 	st, err := pebble.Open(dir, opts)
