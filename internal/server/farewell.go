@@ -88,6 +88,7 @@ func (c *Core) ended(q *request, a dhcp4.Addr, s lease.Slot) lease.Binding {
 }
 
 func (c *Core) farewell(q *request, e *Effects, kind EventKind, a dhcp4.Addr, rev uint64) {
+	c.count.Done[q.kind]++
 	e.Events = append(e.Events, Event{Kind: kind, Type: q.kind, After: rev, Link: q.pkt.Link, Addr: a,
 		XID: q.view.XID(), HType: q.htype, HW: e.copy(q.hw), ClientID: e.copy(q.rawID), GIAddr: q.giaddr})
 }

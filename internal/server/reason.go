@@ -129,7 +129,8 @@ func (r Reason) Text() string {
 type Counters struct {
 	Received  [dhcp4.Inform + 1]uint64 // by message type; 0: none or another
 	Sent      [dhcp4.Inform + 1]uint64 // by message type
-	Dropped   [NumReasons]uint64       // by reason; for each packet exactly one of these or Sent goes up
+	Done      [dhcp4.Inform + 1]uint64 // by message type: believed, and by the protocol without a reply
+	Dropped   [NumReasons]uint64       // by reason; for each packet one of Sent, Done and Dropped goes up by one
 	Naks      [NumReasons]uint64       // by reason
 	Alarms    [NumReasons]uint64
 	Probes    uint64
