@@ -200,6 +200,8 @@ func (p *part) value(dst []byte) []byte {
 		dst = append(append(append(dst, " ("...), MessageType(p.whole[0]).String()...), ')')
 	case OptDHCPLeaseTime, OptDHCPRenewalTime, OptDHCPRebindingTime:
 		dst = appendDuration(dst, binary.BigEndian.Uint32(p.whole))
+	case OptDHCPAgentOptions:
+		dst = appendAgentNames(dst, p.whole)
 	default:
 		if p.def.Type == TypeBinary {
 			dst = appendPrintable(dst, p.whole)
@@ -219,6 +221,19 @@ func appendPrintable(dst, b []byte) []byte {
 		}
 	}
 	return append(AppendQuoted(append(dst, " ("...), b, 256), ')')
+}
+
+// appendAgentNames writes the binary sub-options of a valid option 82 once more
+// as text where they are text: many relay agents send interface names.
+func appendAgentNames(dst, val []byte) []byte {
+	for start := len(dst); len(val) >= 2 && len(dst)-start < maxText; {
+		n := 2 + int(val[1])
+		if d := LookupAgent(val[0]); d == nil || d.Type.size() == 0 {
+			dst = appendPrintable(dst, val[2:n])
+		}
+		val = val[n:]
+	}
+	return dst
 }
 
 // appendCodes writes a list of option codes with their names.

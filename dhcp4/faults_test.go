@@ -3,6 +3,7 @@ package dhcp4
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -75,6 +76,20 @@ func TestCVE2006_3122ClientIDs(t *testing.T) {
 		// CVE-2010-2156: fewer than two octets are no identifier (RFC 2132 9.14).
 		if valid := Lookup(OptDHCPClientIdentifier).Valid(got); valid != (n >= 2) {
 			t.Errorf("%d octets: valid is %v", n, valid)
+		}
+	}
+}
+
+// TestCVE2012_3570TypeOneIDs: a client identifier that says Ethernet, with 0 to
+// 255 octets after that, is read and shown as it is, not as an address of six.
+func TestCVE2012_3570TypeOneIDs(t *testing.T) {
+	for n := range 256 {
+		id := append([]byte{1}, bytes.Repeat([]byte{0xaa}, n)...)
+		v := mustParse(t, raw(opt(OptDHCPClientIdentifier, id...)...))
+		got, _ := v.Get(OptDHCPClientIdentifier, make([]byte, 256))
+		text := Lookup(OptDHCPClientIdentifier).AppendText(nil, got)
+		if want := "01" + strings.Repeat(":aa", n); !bytes.Equal(got, id) || n > 0 && string(text) != want {
+			t.Errorf("%d octets after the type: %x, shown as %s", n, got, text)
 		}
 	}
 }

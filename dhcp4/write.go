@@ -38,7 +38,8 @@ type plan struct {
 
 // AppendMessage appends one message to dst and returns it with the number of
 // options that had to be left out. It allocates nothing when dst has room for
-// limit octets more.
+// limit octets more. h, opts and agent are only read, and must not lie in dst's
+// free space.
 //
 // The message is the header h, the cookie, the options opts in the order given,
 // and option 82 last when agent, its whole value, is not nil. PAD, END, 52 and 82

@@ -57,7 +57,7 @@ func types(stdout string) (types []string) {
 func TestDissectFormats(t *testing.T) {
 	for name, want := range map[string]string{
 		"dora.pcap": "DISCOVER OFFER REQUEST ACK", "any.pcap": "DISCOVER OFFER REQUEST ACK",
-		"tcpdump-x.txt": "DISCOVER OFFER REQUEST ACK", "tcpdump-X.txt": "DISCOVER OFFER REQUEST ACK", "tcpdump-xx.txt": "DISCOVER OFFER REQUEST ACK",
+		"tcpdump-x.txt": "DISCOVER OFFER REQUEST ACK", "tcpdump-ascii.txt": "DISCOVER OFFER REQUEST ACK", "tcpdump-xx.txt": "DISCOVER OFFER REQUEST ACK",
 		"offer.bin": "OFFER", "offer.hex": "OFFER", "hexdump-C.txt": "OFFER", "xxd.txt": "OFFER",
 	} {
 		code, fromFile, stderr := dissect(t, nil, dissectData+name)
