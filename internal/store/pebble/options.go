@@ -38,9 +38,10 @@ type Options struct {
 // server's own memory, so Pebble's caches serve only history, and on a small disk
 // the log (up to the size of a memtable, twice) must leave room for a second store.
 const (
-	memTableSize   = 4 << 20
-	memTableStop   = 5 // Pebble's own stop, which is never reached: see maxImmutable
-	maxImmutable   = 2 // memtables that wait for their flush before Commit waits
+	memTableSize = 4 << 20
+	memTableStop = 32 // Pebble's own stop, which is never reached: see maxImmutable
+	maxImmutable = 16 // memtables that wait for their flush before Commit waits; Pebble itself lets
+	// several small first ones wait until they are worth a flush
 	maxL0Tables    = 48
 	l0Stop         = 1000 // sub-levels; Commit waits for maxL0Tables tables long before
 	blockCacheSize = 4 << 20
