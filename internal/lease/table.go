@@ -78,7 +78,7 @@ const (
 type Table struct {
 	slabs []*[slabSize]Rec
 	last  Slot // highest slot ever used
-	hint  Slot // the last one that was looked at, which is mostly the one that is put next
+	hint  Slot // the last one that was looked at, which is mostly the one that is asked for next
 	free  Slot // chain of deleted slots, linked by next[byAddr]
 	n     int
 	top   dhcp4.Addr // no record has a higher address
@@ -147,6 +147,9 @@ func (t *Table) FirstByClientID(id []byte) Slot {
 	if len(id) == 0 {
 		return 0
 	}
+	if r := t.rec(t.hint); r.flags&leadsID != 0 && t.hasKey(byID, r, 0, id) {
+		return t.hint
+	}
 	t.enterAll()
 	return t.leader(byID, t.hashID(id), 0, id)
 }
@@ -163,6 +166,9 @@ func (t *Table) NextByClientID(s Slot) Slot {
 func (t *Table) FirstByHW(htype uint8, hw []byte) Slot {
 	if len(hw) == 0 || len(hw) > MaxHW {
 		return 0
+	}
+	if r := t.rec(t.hint); r.flags&leadsHW != 0 && t.hasKey(byHW, r, htype, hw) {
+		return t.hint
 	}
 	t.enterAll()
 	return t.leader(byHW, t.hashHW(htype, hw), htype, hw)
