@@ -17,6 +17,7 @@ import (
 // constructor here.
 var commands = []func(*globals) *cobra.Command{
 	newDissect,
+	newErrorID,
 	newHistory,
 	newLeases,
 	newServe,

@@ -14,9 +14,13 @@ var (
 	testName = regexp.MustCompile(`^(Test|Fuzz|Benchmark)[A-Z][A-Za-z0-9_]*$`)
 	testFunc = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark)[A-Za-z0-9_]*)\(`)
 	treePath = regexp.MustCompile(`^(cmd|dhcp4|docs|examples|internal|packaging|test)(/[A-Za-z0-9_.-]+)+/?$`)
+	talk     = regexp.MustCompile(`^[a-z0-9][A-Za-z0-9_./-]*\.txt$`)
 	mdLink   = regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`)
 	rowEnd   = regexp.MustCompile(`(?m)^\|.*[|,:;] *\? *(\||,|;|$)`)
 )
+
+// transcripts is where documents look for the conversations that they name by file.
+const transcripts = "internal/server/testdata"
 
 // CheckDocs returns what the documents below root name and the tree does not have:
 // tests, files and the targets of links; and table cells that were never filled.
@@ -80,6 +84,8 @@ func checkDoc(root fs.FS, doc, text string, tests map[string]bool) []string {
 				found = append(found, fmt.Sprintf("%s: there is no test %s", at, name))
 			case testName.MatchString(name) && sub != "":
 				found = append(found, fmt.Sprintf("%s: name the test %s alone; %q cannot be checked", at, name, m[1]))
+			case talk.MatchString(m[1]) && !treePath.MatchString(m[1]) && !exists(path.Join(transcripts, m[1])):
+				found = append(found, fmt.Sprintf("%s: there is no transcript %s below %s", at, m[1], transcripts))
 			case treePath.MatchString(m[1]) && !exists(m[1]):
 				found = append(found, fmt.Sprintf("%s: there is no file %s", at, m[1]))
 			}

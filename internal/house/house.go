@@ -153,7 +153,7 @@ func checkArrows(p *Package, r Rules) []string {
 		switch {
 		case ok && known && !slices.Contains(row, inside) && !slices.Contains(row, "*"):
 			found = append(found, fmt.Sprintf("%s: %s imports %s; arrows point down only", where, p.Path, inside))
-		case !ok && r.isTestOnly(imported):
+		case !ok && r.isTestOnly(imported) && !below(p.Path, r.TestPackages):
 			found = append(found, fmt.Sprintf("%s: %s is for tests, not for the program", where, imported))
 		}
 	}

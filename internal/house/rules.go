@@ -22,8 +22,10 @@ type Rules struct {
 	Allowed []string
 	// Uses are the single names that pure packages must not use.
 	Uses []string
-	// TestOnly modules may be imported by test files alone.
-	TestOnly []string
+	// TestOnly modules may be imported by test files, and by TestPackages, which exist
+	// for tests.
+	TestOnly     []string
+	TestPackages []string
 }
 
 // Lessor returns the rules of this module.
@@ -47,6 +49,8 @@ func Lessor() Rules {
 			"internal/config":          {"dhcp4", "internal/wire", "internal/lease", "internal/policy"},
 			"internal/engine": {"dhcp4", "internal/wire", "internal/lease", "internal/pool", "internal/policy",
 				"internal/server", "internal/event", "internal/store", "internal/link"},
+			"internal/control": {"dhcp4", "internal/lease", "internal/pool", "internal/policy", "internal/server",
+				"internal/event", "internal/store", "internal/link", "internal/engine"},
 			"internal/netlab": {"dhcp4", "internal/wire"},
 			"internal/cli":    {"*"},
 			"internal/house":  {},
@@ -57,7 +61,7 @@ func Lessor() Rules {
 			"internal/client", "internal/relay"},
 		Required: []string{"dhcp4", "internal/wire", "internal/lease", "internal/pool", "internal/policy", "internal/server"},
 		Outer: []string{"internal/engine", "internal/link", "internal/store", "internal/config", "internal/cli",
-			"internal/event", "internal/api", "internal/ui", "internal/netlab", "internal/client/run", "internal/relay/run", "cmd"},
+			"internal/event", "internal/control", "internal/api", "internal/ui", "internal/netlab", "internal/client/run", "internal/relay/run", "cmd"},
 		Refused: map[string]string{
 			"net":         "packets are inputs and effects",
 			"os":          "files and processes belong to the engine and the store",
@@ -74,6 +78,7 @@ func Lessor() Rules {
 			"time.NewTimer", "time.NewTicker", "time.Timer", "time.Ticker", "time.Local", "time.LoadLocation"},
 		TestOnly: []string{"github.com/insomniacslk/dhcp", "github.com/cockroachdb/datadriven", "github.com/google/go-cmp",
 			"pgregory.net/rapid"},
+		TestPackages: []string{"internal/link/linktest", "internal/store/storetest", "test"},
 	}
 }
 

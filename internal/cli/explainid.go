@@ -1,0 +1,117 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"lessor/internal/event"
+	"lessor/internal/server"
+)
+
+// entry is the explanation of one id.
+type entry struct {
+	ID      string `json:"id"`
+	Kind    string `json:"kind"` // message or reason
+	Level   string `json:"level,omitempty"`
+	Meaning string `json:"meaning"`
+	Action  string `json:"action,omitempty"`
+}
+
+// entries lists all ids that the log uses: messages, then reasons.
+func entries() []entry {
+	var all []entry
+	for id := event.None + 1; id.String() != ""; id++ {
+		m := id.Message()
+		all = append(all, entry{m.Name, "message", m.Level.String(), m.Meaning, m.Action})
+	}
+	for r := server.None + 1; r < server.NumReasons; r++ {
+		if r.String() != "" {
+			all = append(all, entry{ID: r.String(), Kind: "reason", Meaning: sentence(r.Text())})
+		}
+	}
+	return all
+}
+
+// sentence begins with a capital and ends with a full stop.
+func sentence(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:] + "."
+}
+
+const errorLong = `Explain an id of the log: what the message or the reason means, and what to do. Without
+an id, list them all.
+
+Messages are written in capitals, such as LEASE_NAK; the reason of a refusal or a dropped
+packet is written in small letters, such as no-record.`
+
+func newErrorID(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:     "error [ID]",
+		Short:   "Explain a message or a reason of the log",
+		Long:    errorLong,
+		Example: "  lessor error STORE_FAILED\n  lessor error no-record\n  lessor error -o json",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			all := entries()
+			if len(args) == 1 {
+				return explainID(g, all, args[0])
+			}
+			l := newLister(g, entryColumns)
+			for _, e := range all {
+				if err := l.add(e); err != nil {
+					return err
+				}
+			}
+			return l.close()
+		},
+	}
+}
+
+var entryColumns = []column[entry]{
+	{name: "ID", cell: func(e entry) cell { return cell{text: e.ID, style: bold} }},
+	{name: "LEVEL", cell: func(e entry) cell { return cell{text: e.Level} }},
+	{name: "MEANING", cell: func(e entry) cell { return cell{text: e.Meaning} }},
+	{name: "ACTION", wide: true, cell: func(e entry) cell { return cell{text: e.Action} }},
+}
+
+// explainID prints one entry in full, or fails with the closest id there is.
+func explainID(g *globals, all []entry, id string) error {
+	for _, same := range []func(a, b string) bool{func(a, b string) bool { return a == b }, strings.EqualFold} {
+		for _, e := range all {
+			if same(e.ID, id) {
+				return g.explain(e)
+			}
+		}
+	}
+	best, bestDist := "", 4
+	for _, e := range all {
+		if d := distance(strings.ToLower(id), strings.ToLower(e.ID)); d < bestDist {
+			best, bestDist = e.ID, d
+		}
+	}
+	hint := `"lessor error" lists them all.`
+	if best != "" {
+		hint = fmt.Sprintf("Did you mean %s? ", best) + hint
+	}
+	return &ExitError{Code: ExitNotFound, Err: fmt.Errorf("no message or reason is called %q", id), Hint: hint}
+}
+
+// explain prints e in full, or in the format of --output.
+func (g *globals) explain(e entry) error {
+	if g.output != "table" && g.output != "wide" {
+		l := newLister(g, entryColumns)
+		if err := l.add(e); err != nil {
+			return err
+		}
+		return l.close()
+	}
+	fmt.Fprintf(g.stdout, "%s  (%s)\n\n%s\n", paint(g.colored, bold, e.ID), strings.TrimSpace(e.Level+" "+e.Kind), e.Meaning)
+	if e.Action != "" {
+		fmt.Fprintf(g.stdout, "\nWhat to do: %s\n", e.Action)
+	}
+	return nil
+}
