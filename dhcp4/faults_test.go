@@ -229,6 +229,28 @@ func checkReply(t *testing.T, what string, v *View, opts []Option, agent []byte,
 	if ok && last.Code != OptDHCPAgentOptions {
 		t.Fatalf("%s: option %d comes after 82", what, last.Code)
 	}
+	checkEnds(t, what, v)
+}
+
+// checkEnds: every field that holds options ends them with END (RFC 2131 4.1).
+func checkEnds(t *testing.T, what string, v *View) {
+	t.Helper()
+	fields := [][2]int{{offOptions, len(v.Bytes())}}
+	if v.File() == nil {
+		fields = append(fields, [2]int{offFile, offCookie})
+	}
+	if v.SName() == nil {
+		fields = append(fields, [2]int{offSName, offFile})
+	}
+	for _, f := range fields {
+		pos := f[0]
+		for pos < f[1] && v.Bytes()[pos] != byte(OptEnd) {
+			pos += 2 + int(v.Bytes()[pos+1])
+		}
+		if pos >= f[1] {
+			t.Fatalf("%s: the options from octet %d have no END", what, f[0])
+		}
+	}
 }
 
 // TestCVE2016_2147DomainSearch and CVE-2022-2929: names with pointers to
@@ -239,6 +261,10 @@ func TestCVE2016_2147DomainSearch(t *testing.T) {
 	chain := append([]byte{1, 'a', 0}, 0xc0, 0)
 	for i := 3; len(chain) < 2*10000; i += 2 { // each pointer points to the one before it
 		chain = append(chain, 0xc0|byte(i>>8&0x3f), byte(i))
+	}
+	rootChain := []byte{0, 0xc0, 0}
+	for i := 1; len(rootChain) < 2*8000; i += 2 { // names without a label, each one hop longer
+		rootChain = append(rootChain, 0xc0|byte(i>>8), byte(i))
 	}
 	long := bytes.Repeat(append([]byte{63}, bytes.Repeat([]byte{'x'}, 63)...), 4)
 	for name, tt := range map[string]struct {
@@ -258,6 +284,8 @@ func TestCVE2016_2147DomainSearch(t *testing.T) {
 		"chain of 10,000":         {chain, ""},
 		"name over 255 octets":    {append(long, 0), ""},
 		"name of 255 octets":      {append(append([]byte{}, long[:192]...), append(append([]byte{61}, bytes.Repeat([]byte{'y'}, 61)...), 0)...), "255"},
+		"chain of 8,000 to root":  {rootChain, ""},
+		"name of 256 octets":      {append(append([]byte{}, long[:192]...), append(append([]byte{62}, bytes.Repeat([]byte{'y'}, 62)...), 0)...), ""},
 		"label of 64":             {append(append([]byte{64}, make([]byte, 64)...), 0), ""},
 		"label of 128":            {append(append([]byte{0x80}, make([]byte, 128)...), 0), ""},
 		"no end":                  {[]byte("\x07example\x03net"), ""},

@@ -137,6 +137,36 @@ func TestAgentBeforeOptions(t *testing.T) {
 	}
 }
 
+// TestExactFit: an option fits when its octets do, at every size around the splits;
+// one octet less and it is left out.
+func TestExactFit(t *testing.T) {
+	taken := Header{File: []byte{}, SName: []byte{}}
+	for _, n := range []int{100, 253, 254, 255, 256, 257, 509, 510, 511, 764, 765, 766} {
+		opts := []Option{{OptRootPath, fill(n)}}
+		need := offOptions + n + 2*max(1, (n+254)/255) + 1
+		out, dropped := AppendMessage(nil, &taken, opts, nil, need)
+		if dropped != 0 || len(out) != max(need, MinReply) {
+			t.Errorf("%d octets in %d: %d written, %d dropped", n, need, len(out), dropped)
+		}
+		if _, dropped = AppendMessage(nil, &taken, opts, nil, need-1); dropped != 1 && need > MinReply {
+			t.Errorf("%d octets in %d: they fit", n, need-1)
+		}
+	}
+	// The whole of file and of sname, but for the END.
+	for _, tt := range []struct {
+		n    int
+		h    Header
+		fits bool
+	}{{125, Header{SName: []byte{}}, true}, {126, Header{SName: []byte{}}, false}, {61, Header{File: []byte{}}, true}, {62, Header{File: []byte{}}, false}} {
+		opts := []Option{{OptRootPath, fill(54)}, {OptMeritDump, fill(tt.n)}}
+		out, dropped := AppendMessage(nil, &tt.h, opts, nil, 300)
+		if (dropped == 0) != tt.fits {
+			t.Errorf("%d octets in an overloaded field: %d dropped", tt.n, dropped)
+		}
+		checkEnds(t, "overloaded", mustParse(t, out))
+	}
+}
+
 func TestMoreOptionsThanCodes(t *testing.T) {
 	opts := make([]Option, 300)
 	for i := range opts {
