@@ -229,7 +229,11 @@ func (c *Core) stateAt(s lease.Slot, m int64) (pool.State, int64) {
 	case r.State == lease.Released && r.Rev > c.durable:
 		return pool.Held, 0
 	case m >= r.Free:
-		return c.idle(r.Addr), r.Free
+		key := r.Free
+		if key == 0 {
+			key = -1 // 0 is for addresses that nobody ever had
+		}
+		return c.idle(r.Addr), key
 	case r.State == lease.Declined:
 		return pool.Declined, r.Free
 	case r.State == lease.Bound && m < r.End:
