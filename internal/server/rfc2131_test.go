@@ -122,3 +122,65 @@ func checkReply(t *testing.T, name string, asked *dhcp4.Header, r *server.Reply,
 	}
 	return v.YIAddr()
 }
+
+// TestOverloadedFields holds RFC 2131 4.1 paragraph 6 for messages that are written
+// over old memory: which fields are used, where options begin and end, what fills the
+// rest, and that no option runs from one field into the next.
+func TestOverloadedFields(t *testing.T) {
+	opts := []dhcp4.Option{{Code: dhcp4.OptDHCPMessageType, Data: []byte{2}}, {Code: dhcp4.OptDHCPServerIdentifier, Data: make([]byte, 4)},
+		{Code: dhcp4.OptDHCPLeaseTime, Data: make([]byte, 4)}}
+	for n := range 200 {
+		more := append(opts[:3:3], dhcp4.Option{Code: dhcp4.OptHostName, Data: bytes.Repeat([]byte{'h'}, 1+n%63)},
+			dhcp4.Option{Code: dhcp4.OptDomainName, Data: bytes.Repeat([]byte{'d'}, 1+n)})
+		limit := 300 + n%5*20
+		old := bytes.Repeat([]byte{0xa5}, 2048)
+		out, _ := dhcp4.AppendMessage(old[:0], &dhcp4.Header{Op: 2}, more, nil, limit)
+		options := walkField(t, "options", out[240:])
+		used := byte(0)
+		if i := bytes.IndexByte(options, byte(dhcp4.OptDHCPOptionOverload)); i >= 0 {
+			used = out[240+bytes.Index(out[240:], []byte{byte(dhcp4.OptDHCPOptionOverload), 1})+2]
+		}
+		for _, f := range []struct {
+			name  string
+			bit   byte
+			field []byte
+		}{{"file", 1, out[108:236]}, {"sname", 2, out[44:108]}} {
+			if used&f.bit != 0 {
+				if codes := walkField(t, f.name, f.field); len(codes) == 0 {
+					t.Errorf("%s is said to hold options and holds none", f.name)
+				}
+			} else if bytes.Count(f.field, []byte{0}) != len(f.field) {
+				t.Errorf("%s is not said to hold options, and is not empty: %x", f.name, f.field)
+			}
+		}
+		if used > 3 {
+			t.Errorf("option 52 is %d", used)
+		}
+	}
+}
+
+// walkField checks one field that holds options, from its first octet to the PADs
+// behind END, and returns the codes.
+func walkField(t *testing.T, name string, field []byte) (codes []byte) {
+	t.Helper()
+	for i := 0; i < len(field); {
+		switch code := field[i]; {
+		case code == 255:
+			if rest := field[i+1:]; bytes.Count(rest, []byte{0}) != len(rest) {
+				t.Errorf("%s: not PAD behind END: %x", name, rest)
+			}
+			return codes
+		case code == 0:
+			t.Errorf("%s: PAD before END at octet %d", name, i)
+			return codes
+		case i+1 >= len(field) || i+2+int(field[i+1]) > len(field):
+			t.Errorf("%s: option %d runs past the field", name, code)
+			return codes
+		default:
+			codes = append(codes, code)
+			i += 2 + int(field[i+1])
+		}
+	}
+	t.Errorf("%s has no END: %x", name, field)
+	return codes
+}
