@@ -54,7 +54,7 @@ func (s *Store) buildTables(num uint64, fill func(*builder) error) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, g.close()) }()
-	w := &builder{s: s, g: g, batch: g.db.NewBatchWithSize(maxBatch)}
+	w := &builder{s: s, g: g, batch: g.db.NewBatchWithSize(maxBatch + 4096)}
 	defer func() { w.batch.Close() }()
 	if err := fill(w); err != nil {
 		return err
@@ -93,7 +93,7 @@ func (w *builder) put(key, value []byte) error {
 	if err := w.batch.Set(key, value, nil); err != nil {
 		return err
 	}
-	if w.batch.Len() < maxBatch/2 {
+	if w.batch.Len() < maxBatch {
 		return nil
 	}
 	return w.apply()

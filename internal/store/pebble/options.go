@@ -46,7 +46,7 @@ const (
 	l0Stop         = 1000 // sub-levels; Commit waits for maxL0Tables tables long before
 	blockCacheSize = 4 << 20
 	maxOpenFiles   = 200
-	maxBatch       = 1 << 20 // octets of one Pebble batch; below half a memtable
+	maxBatch       = 256 << 10 // octets of one Pebble batch; well below half a memtable, in which small pairs take several times their size
 )
 
 // formatVersion is Pebble's format of files. It is pinned: a new version of the
