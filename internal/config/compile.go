@@ -43,12 +43,7 @@ func (c *Config) Summary() string {
 		subnets += len(n.Subnets)
 		reservations += len(n.Reservations())
 	}
-	out := count(subnets, "subnet") + ", "
-	if a := c.Addresses(); a == 1 {
-		out += "1 address"
-	} else {
-		out += fmt.Sprintf("%d addresses", a)
-	}
+	out := count(subnets, "subnet") + ", " + count(int(c.Addresses()), "address")
 	if reservations > 0 {
 		out += ", " + count(reservations, "reservation")
 	}

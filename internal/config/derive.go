@@ -45,7 +45,7 @@ func ForLink(l wire.Link, f Facts) (*Derived, error) {
 	}
 	d := &Derived{}
 	pre := own.Masked()
-	pool, exclude, err := derivePool(own, f)
+	pool, exclude, err := derivePool(l, own, f)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", l.Name, err)
 	}
@@ -66,7 +66,7 @@ func ForLink(l wire.Link, f Facts) (*Derived, error) {
 	free := cfg.Addresses()
 	d.Said = append(d.Said,
 		fmt.Sprintf("subnet   %s, that of %s (%s)", pre, l.Name, own.Addr),
-		fmt.Sprintf("pool     %s, %d addresses: %s", pool, free, poolReason(pre, pool, len(exclude) > 0)))
+		fmt.Sprintf("pool     %s, %s: %s", rangeText(pool), count(int(free), "address"), poolReason(pre, pool, len(exclude) > 0)))
 	d.Said = append(d.Said, d.sayRouter(own, router), sayDNS(dns), "leases   "+derivedLifetime)
 	if len(dns) == 0 {
 		d.Warnings = append(d.Warnings, "this machine has no name server that others can use, so clients get none")
@@ -92,13 +92,16 @@ func ownPrefix(l wire.Link) (dhcp4.Prefix, error) {
 
 // derivePool chooses the upper half of the subnet, or all of it when nothing is
 // free there.
-func derivePool(own dhcp4.Prefix, f Facts) (pool dhcp4.Range, exclude []dhcp4.Range, err error) {
+func derivePool(l wire.Link, own dhcp4.Prefix, f Facts) (pool dhcp4.Range, exclude []dhcp4.Range, err error) {
 	r := own.Range()
 	hosts := r
 	if own.Bits <= 30 {
 		hosts = dhcp4.Range{First: r.First + 1, Last: r.Last - 1}
 	}
-	taken := slices.Concat([]dhcp4.Addr{own.Addr, f.Gateway}, f.Neighbours, f.Resolvers)
+	taken := slices.Concat([]dhcp4.Addr{f.Gateway}, f.Neighbours, f.Resolvers)
+	for _, a := range l.Addrs {
+		taken = append(taken, a.Addr)
+	}
 	slices.Sort(taken)
 	taken = slices.Compact(taken)
 	half := dhcp4.Addr(r.Size() / 2)

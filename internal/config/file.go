@@ -68,12 +68,12 @@ func (p *parser) interfaces(f *file, n *yaml.Node) {
 	if len(items) == 0 {
 		p.errorf(n, "interfaces", "write interfaces: [eth0]", "the list of interfaces is empty")
 	}
+	seen := map[string]Place{}
 	for _, item := range items {
 		name, ok := p.text(item, "the name of an interface")
 		if !ok {
 			continue
 		}
-		at := p.place(item)
 		switch {
 		case name == "*":
 			p.errorf(item, "interfaces", "name each of them", "interfaces cannot be given by a pattern")
@@ -82,17 +82,12 @@ func (p *parser) interfaces(f *file, n *yaml.Node) {
 			p.errorf(item, "interfaces", "write one to 15 characters without spaces, as \"ip link\" shows it", "%s cannot be the name of an interface", quotable(name))
 			continue
 		}
-		dup := false
-		for i, other := range f.settings.Interfaces {
-			if dup = other == name; dup {
-				p.errorf(item, "interfaces", "remove one", "%s is there twice; the other one is at %s", quotable(name), f.interfaces[i]).relate(f.interfaces[i], "the first one")
-				break
-			}
+		if first, dup := seen[name]; dup {
+			p.errorf(item, "interfaces", "remove one", "%s is there twice; the other one is at %s", quotable(name), first).relate(first, "the first one")
+			continue
 		}
-		if !dup {
-			f.settings.Interfaces = append(f.settings.Interfaces, name)
-			f.interfaces = append(f.interfaces, at)
-		}
+		seen[name] = p.place(item)
+		f.settings.Interfaces = append(f.settings.Interfaces, name)
 	}
 }
 

@@ -59,7 +59,8 @@ func fileProblem(path string, err error) Problems {
 type parser struct {
 	name     string
 	data     []byte
-	starts   []int // offset of each line
+	whole    string // data again; places are pieces of it, for one line may be the whole file
+	starts   []int  // offset of each line
 	problems []*Problem
 	errors   int
 }
@@ -135,12 +136,12 @@ func (p *parser) line(n int) string {
 	if n < len(p.starts) {
 		end = p.starts[n]
 	}
-	return strings.TrimRight(string(p.data[p.starts[n-1]:end]), "\r\n")
+	return strings.TrimRight(p.whole[p.starts[n-1]:end], "\r\n")
 }
 
 func newParser(name string, data []byte) *parser {
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
-	p := &parser{name: name, data: data, starts: []int{0}}
+	p := &parser{name: name, data: data, whole: string(data), starts: []int{0}}
 	for i, c := range data {
 		if c == '\n' {
 			p.starts = append(p.starts, i+1)

@@ -13,7 +13,6 @@ import (
 type file struct {
 	level
 	settings      policy.Settings
-	interfaces    []Place
 	leaseDatabase string
 	graceAt       Place // of lease-grace, when it is a duration
 	subnets       []*subnetNode

@@ -357,10 +357,13 @@ func (p *parser) subnetName(n *yaml.Node) (string, bool) {
 	return s, true
 }
 
-// count is "1 byte", "2 bytes".
+// count is "1 byte", "2 bytes", "2 addresses".
 func count(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
+	}
+	if strings.HasSuffix(what, "s") {
+		what += "e"
 	}
 	return strconv.Itoa(n) + " " + what + "s"
 }
