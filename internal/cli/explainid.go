@@ -2,10 +2,13 @@ package cli
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"lessor/internal/config"
 	"lessor/internal/event"
 	"lessor/internal/server"
 )
@@ -13,13 +16,14 @@ import (
 // entry is the explanation of one id.
 type entry struct {
 	ID      string `json:"id"`
-	Kind    string `json:"kind"` // message or reason
+	Kind    string `json:"kind"` // message, reason, or fault of a configuration
 	Level   string `json:"level,omitempty"`
 	Meaning string `json:"meaning"`
 	Action  string `json:"action,omitempty"`
 }
 
-// entries lists all ids that the log uses: messages, then reasons.
+// entries lists all ids: messages and reasons of the log, then faults of a
+// configuration.
 func entries() []entry {
 	var all []entry
 	for id := event.None + 1; id.String() != ""; id++ {
@@ -30,6 +34,9 @@ func entries() []entry {
 		if r.String() != "" {
 			all = append(all, entry{ID: r.String(), Kind: "reason", Meaning: sentence(r.Text())})
 		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(config.Messages)) {
+		all = append(all, entry{ID: id, Kind: "fault of a configuration", Meaning: config.Messages[id]})
 	}
 	return all
 }
@@ -42,11 +49,11 @@ func sentence(s string) string {
 	return strings.ToUpper(s[:1]) + s[1:] + "."
 }
 
-const errorLong = `Explain an id of the log: what the message or the reason means, and what to do. Without
-an id, list them all.
+const errorLong = `Explain an id of the log or of "lessor config check": what it means, and what to do.
+Without an id, list them all.
 
 Messages are written in capitals, such as LEASE_NAK; the reason of a refusal or a dropped
-packet is written in small letters, such as no-record.`
+packet is written in small letters, such as no-record. Faults of a configuration begin with config/.`
 
 func newErrorID(g *globals) *cobra.Command {
 	return &cobra.Command{
