@@ -61,6 +61,10 @@ type Client struct {
 	// OnLine is called with each line that the client writes. May be nil.
 	OnLine func(string)
 
+	// Stay and LogFile are those of Spec.
+	Stay    bool
+	LogFile string
+
 	proc *Proc
 }
 
@@ -76,7 +80,7 @@ func (c *Client) Start() error {
 	if err != nil {
 		return err
 	}
-	s := Spec{PIDNamespace: true, OnLine: c.OnLine}
+	s := Spec{PIDNamespace: true, OnLine: c.OnLine, Stay: c.Stay, LogFile: c.LogFile}
 	switch c.Kind {
 	case Dhclient:
 		err = c.writeFile("/etc/dhcp/dhclient.conf", dhclientConf)

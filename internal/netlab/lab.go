@@ -70,6 +70,15 @@ func (l *Lab) Close() error {
 	return errors.Join(errs...)
 }
 
+// Leave gives the lab up without taking it down: programs started with Stay go on
+// when this process ends, and as long as they do, the namespaces they are in and
+// the wires between these stay. Close does nothing afterwards.
+func (l *Lab) Leave() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.hosts, l.own = nil, false
+}
+
 // Host makes a machine called name with a network namespace of its own, in which
 // only the loopback interface exists.
 func (l *Lab) Host(name string) (*Host, error) {

@@ -24,8 +24,12 @@ type Spec struct {
 	// handler, other than SIGKILL, does not reach it then.
 	PIDNamespace bool
 
-	// Stay lets the program go on when this process ends.
+	// Stay lets the program go on when this process ends; Lab.Close still kills it, Lab.Leave
+	// does not. Its output must go to a file, LogFile.
 	Stay bool
+
+	// LogFile takes the output in place of Proc.Output and OnLine. May be empty.
+	LogFile string
 
 	// OnLine is called with each line of output, by one goroutine. May be nil.
 	OnLine func(line string)
@@ -49,6 +53,14 @@ func (h *Host) Start(s Spec) (*Proc, error) {
 		p.cmd.Env = append(os.Environ(), s.Env...)
 		p.cmd.Dir = s.Dir
 		p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
+		if s.LogFile != "" {
+			log, err := os.OpenFile(s.LogFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+			if err != nil {
+				return err
+			}
+			defer log.Close() // the program has its own
+			p.cmd.Stdout, p.cmd.Stderr = log, log
+		}
 		p.cmd.WaitDelay = time.Second // a grandchild may hold the pipe
 		attr := &syscall.SysProcAttr{Setpgid: true}
 		if !s.Stay {
@@ -67,11 +79,9 @@ func (h *Host) Start(s Spec) (*Proc, error) {
 		p.err = p.cmd.Wait()
 		close(p.done)
 	}()
-	if !s.Stay {
-		h.mu.Lock()
-		h.procs = append(h.procs, p)
-		h.mu.Unlock()
-	}
+	h.mu.Lock()
+	h.procs = append(h.procs, p)
+	h.mu.Unlock()
 	return p, nil
 }
 
