@@ -142,6 +142,33 @@ func writeFile(fs vfs.FS, name string, b []byte) error {
 	return err
 }
 
+// makeDir makes dir and the parents that it lacks, for this user alone, and makes the
+// entry of each in its parent durable: a store in a directory that a power cut takes
+// away would come up as a first start.
+func makeDir(fs vfs.FS, dir string) error {
+	parent := fs.PathDir(dir)
+	_, err := fs.Stat(dir)
+	if oserror.IsNotExist(err) && parent != dir {
+		if err := makeDir(fs, parent); err != nil {
+			return err
+		}
+		if err := fs.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+	} else if err != nil {
+		return err
+	}
+	if parent == dir {
+		return nil
+	}
+	// Who made it may have been cut off before this. A parent that may not be read is
+	// of the system's making and was there long ago.
+	if err := syncDir(fs, parent); err != nil && !oserror.IsPermission(err) {
+		return err
+	}
+	return nil
+}
+
 // syncDir makes the entries of a directory durable.
 func syncDir(fs vfs.FS, dir string) error {
 	d, err := fs.OpenDir(dir)

@@ -35,6 +35,12 @@ type breakFS struct {
 	held []string // in the order of the calls
 }
 
+// markerPrefix begins the names of the files by whose name Pebble says which of its
+// lists of tables is in force. A marker must not outlive, in a power cut, the entry
+// of the file it names; Pebble syncs both entries at once, so the directory is synced
+// before a marker is made.
+const markerPrefix = "marker."
+
 func newBreakFS(base vfs.FS, onBreak func()) *breakFS {
 	return &breakFS{
 		FS: base, modes: base == vfs.Default, onBreak: onBreak,
@@ -96,6 +102,13 @@ func (f *breakFS) track(file vfs.File, name string) vfs.File {
 func (f *breakFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
 	if f.broken() {
 		return discard{}, nil
+	}
+	if strings.HasPrefix(f.FS.PathBase(name), markerPrefix) {
+		dir := f.FS.PathDir(name)
+		if err := syncDir(f.FS, dir); err != nil {
+			f.did("sync", dir, err)
+			return discard{}, nil
+		}
 	}
 	file, err := f.FS.Create(name, c)
 	return f.made("create", name, file, err)

@@ -15,10 +15,7 @@ import (
 
 // open finds the generation in use, or makes the first, and puts it in force.
 func (s *Store) open() error {
-	if err := s.fs.MkdirAll(s.dir, 0o700); err != nil {
-		return err
-	}
-	if err := syncDir(s.fs, s.state); err != nil {
+	if err := makeDir(s.fs, s.dir); err != nil {
 		return err
 	}
 	gens, err := s.generations()

@@ -59,7 +59,7 @@ var _ store.Store = (*Store)(nil)
 // broken already: Load works, Commit says store.ErrBroken, Recreate heals it.
 func Open(dir string, opts Options) (*Store, error) {
 	s := newStore(dir, opts)
-	if err := s.fs.MkdirAll(s.state, 0o700); err != nil {
+	if err := makeDir(s.fs, s.state); err != nil {
 		return nil, fmt.Errorf("cannot make state directory: %w", err)
 	}
 	lock, err := lockState(s.fs, s.state, s.opts.Command)
