@@ -140,7 +140,43 @@ func TestCVE2025_11232HostNames(t *testing.T) {
 // CVE-2018-5739).
 func TestCVE2012_3954NothingIsLeft(t *testing.T) {
 	h, core := hostileCore(t)
-	messages := []func(n int) *packet{
+	messages := mixedMessages(t)
+	round := func(n int) {
+		for _, m := range messages {
+			pkt := m(n).packet()
+			one(t, h, &pkt)
+		}
+		h.now.M, h.now.W = h.now.M+50e6, h.now.W+50e6
+		core.Tick(h.now, &h.e)
+	}
+	for n := range 1000 {
+		round(n)
+	}
+	before, records := heapInUse(), core.Table().Len()
+	for n := range 10_000 {
+		round(n)
+	}
+	h.e = server.Effects{}
+	if after := heapInUse(); after > before+1<<20 {
+		t.Errorf("the heap grew by %d octets", after-before)
+	}
+	if n := core.Table().Len(); n != records {
+		t.Errorf("%d records, before there were %d", n, records)
+	}
+}
+
+func heapInUse() uint64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// mixedMessages makes each of the messages that a server can get, those that it accepts
+// and those that it refuses, by the number of the turn.
+func mixedMessages(t *testing.T) []func(n int) *packet {
+	return []func(n int) *packet{
 		func(int) *packet { return newPacket(t, 0) },                                          // BOOTP
 		func(int) *packet { p := newPacket(t, dhcp4.Discover); p.set("hlen", "0"); return p }, // nobody
 		func(int) *packet { p := newPacket(t, dhcp4.Discover); p.set("giaddr", "203.0.113.1"); return p },
@@ -172,34 +208,4 @@ func TestCVE2012_3954NothingIsLeft(t *testing.T) {
 		func(int) *packet { p := newPacket(t, dhcp4.Inform); p.set("ciaddr", "198.18.0.9"); return p },
 		func(int) *packet { p := newPacket(t, dhcp4.Inform); return p },
 	}
-	round := func(n int) {
-		for _, m := range messages {
-			pkt := m(n).packet()
-			one(t, h, &pkt)
-		}
-		h.now.M, h.now.W = h.now.M+50e6, h.now.W+50e6
-		core.Tick(h.now, &h.e)
-	}
-	for n := range 1000 {
-		round(n)
-	}
-	before, records := heapInUse(), core.Table().Len()
-	for n := range 10_000 {
-		round(n)
-	}
-	h.e = server.Effects{}
-	if after := heapInUse(); after > before+1<<20 {
-		t.Errorf("the heap grew by %d octets", after-before)
-	}
-	if n := core.Table().Len(); n != records {
-		t.Errorf("%d records, before there were %d", n, records)
-	}
-}
-
-func heapInUse() uint64 {
-	runtime.GC()
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return m.HeapAlloc
 }
