@@ -178,3 +178,20 @@ func damaged(r *rand.Rand) []byte {
 	}
 	return b
 }
+
+// TestCloseWhileOthersSpeak: the end of the log is no harm to who still has something to say.
+func TestCloseWhileOthersSpeak(t *testing.T) {
+	for range 200 {
+		l := event.NewLog(slog.NewTextHandler(&sink{}, nil), event.Names{})
+		var all sync.WaitGroup
+		for range 4 {
+			all.Go(func() {
+				for range 50 {
+					l.Say(event.ServerStopping)
+				}
+			})
+		}
+		l.Close()
+		all.Wait()
+	}
+}

@@ -188,11 +188,11 @@ func (l *Log) put(fill func(*line)) {
 	}
 	fill(&l.ring[(l.head+l.count)%ringSize])
 	l.count++
-	l.mu.Unlock()
-	select {
+	select { // with the lock held: Close closes more
 	case l.more <- struct{}{}:
 	default:
 	}
+	l.mu.Unlock()
 }
 
 // Close writes what waits and ends the log; what is said later is left out. It
