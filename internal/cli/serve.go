@@ -169,3 +169,13 @@ func startError(err error) error {
 	}
 	return &ExitError{Code: code, Err: err}
 }
+
+// storeError is startError for the lease store, with what to do where its error
+// does not say it.
+func storeError(err error) error {
+	e, ok := errors.AsType[*ExitError](startError(err))
+	if ok && !errors.Is(err, store.ErrLocked) && !errors.Is(err, store.ErrFormat) {
+		e.Hint = "Choose another directory with --state, or make this one writable for the user that runs Lessor."
+	}
+	return e
+}

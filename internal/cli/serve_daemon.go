@@ -62,7 +62,7 @@ func (d *daemon) run(ctx context.Context) error {
 	defer d.log.Close()
 	st, secret, err := d.openStore()
 	if err != nil {
-		return startError(err)
+		return storeError(err)
 	}
 	if d.conf == nil {
 		known := func(a dhcp4.Addr) bool { return inStore(ctx, st, a) }
