@@ -41,8 +41,8 @@ type generator struct {
 	done  chan struct{}
 	left  int // requests still to be made
 	next  int
-	sent  int // replies
-	mem   [link.BatchSize][]byte
+	sent  int                      // replies
+	mem   map[*link.Batch][][]byte // the packets of each batch; several are on their way at once
 	base  []byte
 	over  chan struct{}
 	total int
@@ -57,9 +57,7 @@ func newGenerator(c *clock) *generator {
 		{Code: dhcp4.OptDHCPMessageType, Data: []byte{byte(dhcp4.Request)}},
 		{Code: dhcp4.OptDHCPParameterRequestList, Data: []byte{1, 3, 6, 15, 51, 58, 59}},
 		{Code: dhcp4.OptHostName, Data: []byte("client-of-a-benchmark")}}, nil, 576)
-	for i := range g.mem {
-		g.mem[i] = append([]byte(nil), g.base...)
-	}
+	g.mem = map[*link.Batch][][]byte{}
 	return g
 }
 
@@ -92,19 +90,25 @@ func (g *generator) Receive(b *link.Batch) error {
 		g.ready <- n - link.BatchSize
 		n = link.BatchSize
 	}
-	for i := range n {
-		g.packet(i, b)
+	mem := g.mem[b]
+	if mem == nil {
+		for range link.BatchSize {
+			mem = append(mem, append([]byte(nil), g.base...))
+		}
+		g.mem[b] = mem
+	}
+	for _, m := range mem[:n] {
+		g.packet(m, b)
 	}
 	return nil
 }
 
-// packet makes the next client's renewal.
-func (g *generator) packet(i int, b *link.Batch) {
+// packet makes m the next client's renewal.
+func (g *generator) packet(m []byte, b *link.Batch) {
 	c := g.next % benchClients
 	if g.next++; c == benchClients-1 {
 		g.clock.advance(20 * time.Second) // the next round is not of copies
 	}
-	m := g.mem[i]
 	a := benchFirst + dhcp4.Addr(c)
 	binary.BigEndian.PutUint32(m[4:], uint32(g.next))
 	binary.BigEndian.PutUint32(m[12:], uint32(a))
