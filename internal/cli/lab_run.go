@@ -134,7 +134,7 @@ func (l *lab) story(ctx context.Context) error {
 	}
 	l.line.start = time.Now()
 	l.line.header()
-	l.line.lab(time.Now(), "lessor serves %s with leases of 20 s", labFirst)
+	l.line.lab(time.Now(), "lessor serves %s, leases of 20 s", labFirst)
 	if err := l.startServer(ctx); err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ func (l *lab) story(ctx context.Context) error {
 	if err := l.configure(labSecond); err != nil {
 		return err
 	}
-	l.line.lab(time.Now(), "the pool becomes %s, lessor reads its file again (SIGHUP)", labSecond)
+	l.line.lab(time.Now(), "the pool becomes %s (SIGHUP)", labSecond)
 	if err := l.serve.Signal(syscall.SIGHUP); err != nil {
 		return err
 	}
@@ -162,7 +162,7 @@ func (l *lab) story(ctx context.Context) error {
 		return err
 	}
 	second := l.addr
-	l.line.lab(time.Now(), "lessor is killed (SIGKILL); dhclient may use its address until the lease ends")
+	l.line.lab(time.Now(), "lessor is killed (SIGKILL) and says no good-bye")
 	l.serve.Kill()
 	l.serve = nil
 	if err := l.until(ctx, func() bool { return !l.addr.IsValid() }); err != nil {
@@ -229,20 +229,26 @@ func (l *lab) alive() error {
 
 // look prints the frames that have come, and what became of the client's address.
 func (l *lab) look() {
+	was := l.addr
+	l.addr = l.client.Addr("eth0")
+	gone := was.IsValid() && !l.addr.IsValid()
 	frames := l.capture.Frames()
 	for i := range frames[l.mark:] {
 		f := &frames[l.mark+i]
+		v, ok := f.View()
+		if gone && ok && v.MessageType() == dhcp4.Discover {
+			l.line.gone(f.Time, was) // the client gives up first, and asks then
+			gone = false
+		}
 		l.line.frame(f)
 		l.pending = netip.Addr{}
-		if v, ok := f.View(); ok && v.MessageType() == dhcp4.Ack {
+		if ok && v.MessageType() == dhcp4.Ack {
 			l.acks++
 			l.pending = v.YIAddr().Netip()
 		}
 	}
 	l.mark = len(frames)
-	was := l.addr
-	l.addr = l.client.Addr("eth0")
-	if was.IsValid() && !l.addr.IsValid() {
+	if gone {
 		l.line.gone(time.Now(), was)
 	}
 	if l.pending.IsValid() && l.addr == l.pending {
@@ -272,17 +278,19 @@ func (l *lab) tooLong() error {
 }
 
 func (l *lab) sayHowToEnter() {
-	enter, sudo := "nsenter --net --mount --target", "sudo "
+	enter, sudo := "nsenter -n -m -t", "sudo "
 	if os.Getenv(labInside) != "" {
-		enter, sudo = "nsenter --user --preserve-credentials --net --mount --target", ""
+		enter, sudo = "nsenter -U --preserve-credentials -n -m -t", ""
 	}
 	s, c := l.serve.PID(), l.dhclient.Proc().PID()
 	fmt.Fprintf(l.line.w, `
-  The network stays, with both programs running in it.
-    who has which address    %[1]s%[2]s %[3]d %[4]s leases
-    the server's machine     %[1]s%[2]s %[3]d
-    the client's machine     %[1]s%[2]s %[5]d
-    its files and logs       %[6]s
-    take it down             %[1]skill %[3]d && %[1]skill -9 %[5]d && %[1]srm -r %[6]s
+  The network stays, and both programs run on in it. Their logs are in %[6]s.
+  Who has which address:
+    %[1]s%[2]s %[3]d %[4]s leases
+  Enter the server's machine, the client's machine:
+    %[1]s%[2]s %[3]d
+    %[1]s%[2]s %[5]d
+  Take it down:
+    %[1]skill -9 %[3]d %[5]d; %[1]srm -r %[6]s
 `, sudo, enter, s, l.self, c, l.net.Dir())
 }

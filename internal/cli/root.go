@@ -20,6 +20,7 @@ var commands = []func(*globals) *cobra.Command{
 	newDissect,
 	newErrorID,
 	newHistory,
+	newLab,
 	newLeases,
 	newServe,
 	newStatus,
