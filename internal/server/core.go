@@ -54,7 +54,6 @@ type ethernet struct {
 type part struct {
 	conf *policy.Pool
 	pool *pool.Pool
-	link wire.LinkID // where its addresses can be asked for by ARP; 0: nowhere
 
 	ready       *pool.Ready
 	cursor      dhcp4.Addr // where the search for addresses to ask for goes on

@@ -224,6 +224,9 @@ func (c *Core) offer(q *request, ch choice) {
 		}
 		c.endOffer(of, q.now.M)
 	}
+	if of := c.offers.ofAddr(a); of != nil { // another identity of the same reservation
+		c.endOffer(of, q.now.M)
+	}
 	if of := c.offers.oldest(); of != nil && c.offers.len() >= maxOffers {
 		if of.live {
 			if p := c.part(of.addr); p != nil {

@@ -41,7 +41,8 @@ func (c *Core) standing(q *request, a dhcp4.Addr) (st standing, s lease.Slot) {
 			st = mineOnce
 		}
 	}
-	if of := c.offers.ofAddr(a); of != nil && of.id != q.id {
+	// A reserved address is on offer to its reservation, whichever of its keys asked.
+	if of := c.offers.ofAddr(a); of != nil && of.id != q.id && (q.res == nil || q.res.Addr != a) {
 		return onOffer, s
 	}
 	return st, s
