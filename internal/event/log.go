@@ -196,7 +196,7 @@ func (l *Log) put(fill func(*line)) {
 }
 
 // Close writes what waits and ends the log; what is said later is left out. It
-// gives up after two seconds, so that a terminal that is stopped holds nothing up.
+// gives up after 400 ms, so that a terminal that is stopped holds nothing up.
 func (l *Log) Close() {
 	l.mu.Lock()
 	if !l.closed {
@@ -206,6 +206,6 @@ func (l *Log) Close() {
 	l.mu.Unlock()
 	select {
 	case <-l.done:
-	case <-time.After(2 * time.Second):
+	case <-time.After(400 * time.Millisecond):
 	}
 }
