@@ -54,6 +54,10 @@ func (s *Store) buildTables(num uint64, fill func(*builder) error) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, g.close()) }()
+	if err := g.use(); err != nil {
+		return err
+	}
+	defer g.done()
 	w := &builder{s: s, g: g, batch: g.db.NewBatchWithSize(maxBatch + 4096)}
 	defer func() { w.batch.Close() }()
 	if err := fill(w); err != nil {

@@ -40,6 +40,7 @@ func (s *Store) commit(mark lease.Mark, cs []lease.Change, res []store.Result) e
 	if g.refuse != nil {
 		return g.refuse
 	}
+	s.committed = true
 	pos := s.pos + 1
 	wrote := len(cs) == 0 || mark.W-s.written >= int64(idleMark) || mark.W < s.written
 	for i := range cs {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"os"
 	"strconv"
 	"strings"
 
@@ -123,13 +124,21 @@ func writeCurrent(fs vfs.FS, dir string, c current) (renamed bool, err error) {
 	return true, syncDir(fs, dir)
 }
 
+// onDisk reports whether fs is, at its bottom, the operating system's.
+func onDisk(fs vfs.FS) bool { return vfs.Root(fs) == vfs.Default }
+
 // writeFile makes a file with this content and syncs it.
 func writeFile(fs vfs.FS, name string, b []byte) error {
 	f, err := fs.Create(name, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return err
 	}
-	if n, werr := f.Write(b); werr != nil {
+	if onDisk(fs) {
+		err = os.Chmod(name, 0o600)
+	}
+	if err != nil {
+		// Nobody else may read it: it is not written.
+	} else if n, werr := f.Write(b); werr != nil {
 		err = werr
 	} else if n < len(b) {
 		err = io.ErrShortWrite

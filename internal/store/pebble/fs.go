@@ -1,7 +1,7 @@
 package pebble
 
 import (
-	"fmt"
+	"errors"
 	"io"
 	"os"
 	"strings"
@@ -43,7 +43,7 @@ const markerPrefix = "marker."
 
 func newBreakFS(base vfs.FS, onBreak func()) *breakFS {
 	return &breakFS{
-		FS: base, modes: base == vfs.Default, onBreak: onBreak,
+		FS: base, modes: onDisk(base), onBreak: onBreak,
 		open: make(map[*breakFile]struct{}),
 	}
 }
@@ -72,8 +72,24 @@ func (f *breakFS) did(op, name string, err error) error {
 	if err == nil || (op == "remove" && oserror.IsNotExist(err)) {
 		return err
 	}
-	f.fail(fmt.Errorf("%s %s: %w", op, name, err))
+	f.fail(&changeError{op, name, err})
 	return nil
+}
+
+// changeError is a change of the disk that failed; all other failures are of reading
+// or of Pebble itself.
+type changeError struct {
+	op, name string
+	err      error
+}
+
+func (e *changeError) Error() string { return e.op + " " + e.name + ": " + e.err.Error() }
+func (e *changeError) Unwrap() error { return e.err }
+
+// refusesChanges reports whether err came of a change of the disk that failed.
+func refusesChanges(err error) bool {
+	var e *changeError
+	return errors.As(err, &e)
 }
 
 // made wraps a file that was opened for writing.
@@ -193,14 +209,20 @@ func (f *breakFS) Lock(string) (io.Closer, error) { return noCloser{}, nil }
 
 func (f *breakFS) Unwrap() vfs.FS { return f.FS }
 
-// heldRemovals ends the holding back of removals and hands out what was held.
-func (f *breakFS) heldRemovals() []string {
+// releaseRemovals does the removals that were held back, or forgets them and holds
+// on.
+func (f *breakFS) releaseRemovals(do bool) {
+	if !do {
+		return
+	}
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	f.hold = false
-	h := f.held
+	names := f.held
 	f.held = nil
-	return h
+	f.mu.Unlock()
+	for _, n := range names {
+		f.Remove(n)
+	}
 }
 
 // closeAll closes the files that Pebble left open.

@@ -46,9 +46,9 @@ func newGeneration(base vfs.FS, num uint64, dir string) *generation {
 	return g
 }
 
-// openDB opens Pebble on g with o. A write that failed while it opened comes back
-// as an error that wraps store.ErrBroken, every other failure (damage, mostly) as
-// what Pebble said, also when it said it by a panic.
+// openDB opens Pebble on g with o. For an error refusesChanges says whether the disk
+// took no writes; every other failure is one of reading (damage, mostly), also when
+// Pebble said it by a panic or only in the background.
 func (g *generation) openDB(o *pebble.Options) (err error) {
 	g.mu.Lock()
 	g.refs++ // a failure meanwhile must not close what is being opened
@@ -69,8 +69,8 @@ func (g *generation) openDB(o *pebble.Options) (err error) {
 		g.mu.Unlock()
 	}
 	g.done()
-	if werr := g.fs.err(); werr != nil {
-		err = brokenBy(werr)
+	if ferr := g.fs.err(); ferr != nil {
+		err = brokenBy(ferr)
 	}
 	if err != nil {
 		g.close()

@@ -41,7 +41,7 @@ func (s *Store) Load(ctx context.Context, in []dhcp4.Range, fn func([]lease.Bind
 	l := &loading{fn: fn}
 	next := dhcp4.Addr(0)
 	for salvaged := false; ; salvaged = true {
-		g, err := s.use()
+		g, err := s.useToLoad()
 		if err != nil {
 			return 0, err
 		}
@@ -59,11 +59,38 @@ func (s *Store) Load(ctx context.Context, in []dhcp4.Range, fn func([]lease.Bind
 		if s.readOnly || salvaged || g.refuse != nil {
 			return 0, fmt.Errorf("the store cannot be read: %w", err)
 		}
-		g.close()
-		if err := s.recoverFrom(g.num, fmt.Sprintf("the store %s is damaged (%v)", generationName(g.num), err)); err != nil {
+		if err := s.recoverDamaged(g, err); err != nil {
 			return 0, err
 		}
 	}
+}
+
+// recoverDamaged puts in force what can be read of g.
+func (s *Store) recoverDamaged(g *generation, cause error) error {
+	if s.committed {
+		return cause // memory knows more than the disk: Recreate is the way
+	}
+	g.close()
+	return s.recoverFrom(g.num, fmt.Sprintf("the store %s is damaged (%v)", generationName(g.num), cause))
+}
+
+// useToLoad is use for a store that may have broken in the background since it was
+// opened.
+func (s *Store) useToLoad() (*generation, error) {
+	g, err := s.use()
+	if err == nil || s.committed {
+		return g, err
+	}
+	if refusesChanges(err) {
+		s.gen.close()
+		err = s.openBroken(s.gen.num, err)
+	} else if !s.readOnly {
+		err = s.recoverDamaged(s.gen, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.use()
 }
 
 // mergeRanges returns the same addresses as ranges in ascending order that do not
@@ -105,6 +132,9 @@ func (l *loading) read(ctx context.Context, g *generation, ranges []dhcp4.Range,
 			continue
 		}
 		key = appendRecordKey(key[:0], max(r.First, next))
+		if max(r.First, next) == 0 {
+			key = key[:1] // keys that are too short for a record's are seen too
+		}
 		for ok := it.SeekGE(key); ok; ok = it.Next() {
 			// A key that is no record's has an address of 0 and is set aside below.
 			if a, isRec := recordAddr(it.Key()); isRec && a > r.Last {

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/cockroachdb/errors/oserror"
-	"github.com/cockroachdb/pebble/v2"
 
 	"lessor/internal/store"
 )
@@ -97,10 +96,7 @@ func (s *Store) createFirst() error {
 	if err := g.openDB(engineOptions(g, g.fs)); err != nil {
 		return err
 	}
-	err := g.db.Set(keyComplete, []byte{storeFormat}, pebble.Sync)
-	if err == nil {
-		err = g.brokenErr()
-	}
+	err := g.setDurably(keyComplete, []byte{storeFormat})
 	if err == nil {
 		c.creating = false
 		_, err = writeCurrent(s.fs, s.dir, c)
@@ -120,7 +116,7 @@ func (s *Store) openGeneration(num uint64) error {
 	case err == nil:
 		s.setGeneration(g)
 		return nil
-	case errors.Is(err, store.ErrBroken):
+	case refusesChanges(err):
 		return s.openBroken(num, err)
 	default:
 		return s.recoverFrom(num, fmt.Sprintf("the store %s cannot be opened (%v)", generationName(num), err))
@@ -128,14 +124,18 @@ func (s *Store) openGeneration(num uint64) error {
 }
 
 // openWhole opens a generation for reading and writing and takes over its mark. An
-// error that does not wrap store.ErrBroken says that it is damaged.
+// error that is not of a refused change says that it is damaged.
 func (s *Store) openWhole(num uint64) (*generation, error) {
 	g := newGeneration(s.fs, num, s.generationDir(num))
+	files := dataFiles(s.fs, g.dir)
 	g.fs.hold = true
-	if err := g.openDB(engineOptions(g, g.fs)); err != nil {
+	o := engineOptions(g, g.fs)
+	o.ErrorIfNotExists = true // where a store was, none is to be made
+	if err := g.openDB(o); err != nil {
 		return nil, err
 	}
-	err := g.checkOrphans(g.fs.heldRemovals())
+	err := g.checkOrphans(files)
+	g.fs.releaseRemovals(err == nil)
 	if err == nil {
 		err = s.takeMeta(g)
 	}
@@ -151,6 +151,10 @@ func (s *Store) openWhole(num uint64) (*generation, error) {
 
 // takeMeta reads what g says about itself into s.
 func (s *Store) takeMeta(g *generation) error {
+	if err := g.use(); err != nil {
+		return err
+	}
+	defer g.done()
 	v, closer, err := g.db.Get(keyComplete)
 	if err != nil {
 		return fmt.Errorf("the store is not complete: %w", err)

@@ -27,7 +27,7 @@ var errOrphans = errors.New("its list of tables is damaged: tables that it does 
 func (s *Store) recoverAny(gens []uint64, what string) error {
 	for i := len(gens) - 1; i >= 0; i-- {
 		g, err := s.openWhole(gens[i])
-		if errors.Is(err, store.ErrBroken) {
+		if refusesChanges(err) {
 			return err
 		}
 		if err != nil {
@@ -187,7 +187,16 @@ func (g *generation) writeRecovery(rec store.Recovery) error {
 	if err != nil {
 		return err
 	}
-	if err := g.db.Set(keyRecovery, v, pebble.Sync); err != nil {
+	return g.setDurably(keyRecovery, v)
+}
+
+// setDurably writes one pair by itself.
+func (g *generation) setDurably(key, value []byte) error {
+	if err := g.use(); err != nil {
+		return err
+	}
+	defer g.done()
+	if err := g.db.Set(key, value, pebble.Sync); err != nil {
 		return err
 	}
 	return g.brokenErr()

@@ -34,6 +34,7 @@ func (s *Store) Recreate(ctx context.Context, mark lease.Mark, next func([]lease
 		s.batch.Close()
 		s.batch = nil
 	}
+	s.committed = true
 	old.startShutdown() // also of one that is whole: it is being left
 	if err := s.waitLeaving(old); err != nil {
 		return err
@@ -78,8 +79,9 @@ func (s *Store) Recreate(ctx context.Context, mark lease.Mark, next func([]lease
 		return errors.Join(fmt.Errorf("cannot switch to the new store: %w", err), cerr)
 	}
 	s.written = mark.W
-	if aside == 0 {
-		s.fs.RemoveAll(old.dir) // what stays is removed at the next start
+	// What stays for any reason is removed at the next Recreate or start.
+	if gens, err := s.generations(); err == nil {
+		s.tidy(gens, current{use: g.num, aside: aside})
 	}
 	return nil
 }

@@ -133,6 +133,10 @@ var errCarryLate = errors.New("there was more than could be copied in time")
 // carryHistory copies the rows of old that belong to commits up to pos: later ones
 // are of changes that failed. The records of w are not touched.
 func (w *builder) carryHistory(old *generation, pos store.Pos) error {
+	if err := old.use(); err != nil {
+		return err
+	}
+	defer old.done()
 	it, err := old.db.NewIter(&pebble.IterOptions{
 		LowerBound: []byte{spaceHistory}, UpperBound: []byte{spaceHistory + 1},
 	})

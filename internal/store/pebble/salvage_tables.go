@@ -134,92 +134,109 @@ func walkTable(r *sstable.Reader, from []byte, fn found) (last []byte, ferr erro
 
 // afterDamage finds the first position after key from which the table can be read
 // again; nil if there is none. Positions are the first eight octets of keys, taken
-// as a number: steps that double find a readable one, halving finds the first.
+// as a number: steps that double find one beyond the damage, halving finds the first.
 func afterDamage(r *sstable.Reader, key []byte) []byte {
 	var first [8]byte
 	copy(first[:], key)
-	at := binary.BigEndian.Uint64(first[:])
-	low, step := at, uint64(1)
-	high := uint64(0)
-	for {
-		if at > math.MaxUint64-step {
-			return nil
-		}
-		if probeTable(r, at+step) {
-			high = at + step
+	low := binary.BigEndian.Uint64(first[:])
+	high := uint64(math.MaxUint64)
+	for step := uint64(1); step != 0 && low < math.MaxUint64-step; step *= 2 {
+		if damaged, _ := probeTable(r, low+step); !damaged {
+			high = low + step
 			break
 		}
-		low = at + step
-		step *= 2
+		low += step
 	}
 	for low+1 < high {
 		mid := low + (high-low)/2
-		if probeTable(r, mid) {
-			high = mid
-		} else {
+		if damaged, _ := probeTable(r, mid); damaged {
 			low = mid
+		} else {
+			high = mid
 		}
+	}
+	if damaged, end := probeTable(r, high); damaged || end {
+		return nil
 	}
 	return binary.BigEndian.AppendUint64(nil, high)
 }
 
-// probeTable reports whether the block that holds position at can be read and
-// something follows.
-func probeTable(r *sstable.Reader, at uint64) bool {
+// probeTable looks for the first pair from position at on: it is in a damaged block,
+// or there is none.
+func probeTable(r *sstable.Reader, at uint64) (damaged, end bool) {
 	it, err := r.NewIter(sstable.NoTransforms, nil, nil, sstable.AssertNoBlobHandles)
 	if err != nil {
-		return false
+		return true, false
 	}
 	defer it.Close()
-	return it.SeekGE(binary.BigEndian.AppendUint64(nil, at), 0) != nil
+	if it.SeekGE(binary.BigEndian.AppendUint64(nil, at), 0) != nil {
+		return false, false
+	}
+	return it.Error() != nil, it.Error() == nil
 }
 
-// checkOrphans looks at the tables that Pebble wanted to remove when it opened g,
-// because its list of tables does not name them. After a crash these are the halves
-// of an unfinished flush or compaction, and all they hold is in g. If g lacks a
-// record of theirs, it is the list that is damaged: Pebble takes a list that breaks
-// off for a shorter one and would drop the rest for good. Only whole tables count: a
-// table is synced before the list names it, so one that is not whole never was in it.
-func (g *generation) checkOrphans(tables []string) error {
-	missing := 0
-	for _, name := range tables {
-		before := missing
-		whole, err := wholeTable(g.fs.FS, name, func(_ uint64, _ pebble.InternalKeyKind, key, value []byte) error {
-			if key[0] != spaceRecord {
-				return nil
-			}
-			rev, ok := recordRev(value)
-			if !ok {
-				return nil
-			}
-			v, closer, err := g.db.Get(key)
-			if err == pebble.ErrNotFound {
-				missing++
-				return nil
-			}
-			if err != nil {
-				return err
-			}
-			defer closer.Close()
-			if have, ok := recordRev(v); ok && have < rev {
-				missing++
-			}
-			return nil
+// checkOrphans looks at those of the files found before g was opened that are tables
+// and that Pebble's list of tables does not name, before Pebble removes them. After a
+// crash these are the halves of an unfinished flush or compaction, and all they hold
+// is in g. If g lacks a record of theirs, it is the list that is damaged: Pebble takes
+// a list that breaks off for a shorter one and would drop the rest for good. Only
+// whole tables count: a table is synced before the list names it, so one that is not
+// whole never was in it.
+func (g *generation) checkOrphans(files []dataFile) error {
+	if err := g.use(); err != nil {
+		return err
+	}
+	defer g.done()
+	levels, err := g.db.SSTables()
+	if err != nil {
+		return err
+	}
+	listed := make(map[uint64]bool)
+	for _, level := range levels {
+		for _, t := range level {
+			listed[uint64(t.BackingSSTNum)] = true
+		}
+	}
+	for _, f := range files {
+		if !f.table || listed[f.num] {
+			continue
+		}
+		missing := false
+		whole, err := wholeTable(g.fs.FS, f.name, func(_ uint64, _ pebble.InternalKeyKind, key, value []byte) error {
+			lacks, err := g.lacks(key, value)
+			missing = missing || lacks
+			return err
 		})
 		if err != nil {
 			return err
 		}
-		if !whole {
-			missing = before
+		if whole && missing {
+			return errOrphans
 		}
 	}
-	if missing > 0 {
-		return errOrphans
-	}
-	for _, name := range tables {
-		g.fs.Remove(name)
-	}
 	return nil
+}
+
+// lacks reports whether key is a record's and g holds no such record, or an older one
+// than value.
+func (g *generation) lacks(key, value []byte) (bool, error) {
+	if key[0] != spaceRecord {
+		return false, nil
+	}
+	rev, ok := recordRev(value)
+	if !ok {
+		return false, nil
+	}
+	v, closer, err := g.db.Get(key)
+	if err == pebble.ErrNotFound {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer closer.Close()
+	have, ok := recordRev(v)
+	return ok && have < rev, nil
 }
 
 // wholeTable hands out the pairs of a table up to the first damage; whole says that

@@ -34,6 +34,7 @@ type Store struct {
 	batch     *pebble.Batch // of gen
 	buf       []byte
 	leaving   []*generation // broken ones that have not closed yet
+	committed bool          // there was a commit or a Recreate since Open
 	unsure    bool          // CURRENT may name either of two generations after a crash
 	written   int64         // wall time of the last mark that was written, ns
 	swept     int64         // wall time of the mark at the last step of retention, ns
