@@ -46,6 +46,9 @@ type load struct {
 	frozen func() bool
 	late   int
 
+	// byXID, if not nil, takes the end that each ACK promises.
+	byXID map[uint32]int64
+
 	next  int // number of the next new client
 	seq   uint32
 	slots []slot
@@ -198,6 +201,9 @@ func (l *load) acked(s *slot, v *dhcp4.View) {
 		l.doubles = append(l.doubles, fmt.Sprintf("%s was promised to %x and to %x", addr, p.mac, s.mac))
 	}
 	p.until = max(p.until, until)
+	if l.byXID != nil {
+		l.byXID[v.XID()] = until
+	}
 	p.acks++
 	if l.onAck != nil {
 		l.onAck()
