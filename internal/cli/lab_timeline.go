@@ -162,7 +162,7 @@ func (t *timeline) text(f *netlab.Frame, v *dhcp4.View) string {
 	case dhcp4.Nak:
 		what = "no"
 		if text, ok := v.Get(dhcp4.OptDHCPMessage, nil); ok {
-			what = "no: " + string(dhcp4.AppendQuoted(nil, text, t.room()-len(`no: ""`)))
+			what = "no: " + string(dhcp4.AppendQuoted(nil, text, t.room()-len(`no: "..."`)))
 		}
 	}
 	if t.width > 0 && t.width < textFrom+textWidth+1+wayWidth {

@@ -152,6 +152,8 @@ func (s *stage) start() dhcp4.Addr {
 // the same address.
 func (s *stage) restart(state string, addr dhcp4.Addr) {
 	s.t.Helper()
+	// dhclient writes its lease file when its script is done, after the address is there.
+	time.Sleep(2 * time.Second)
 	check(s.t, s.client.PowerOff())
 	s.mark = s.rec.Mark()
 	check(s.t, s.client.Start())
