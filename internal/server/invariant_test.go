@@ -15,7 +15,9 @@ import (
 	"lessor/internal/wire"
 )
 
-const worldConfig = `
+// worldConfigs are what the world is reconfigured with: pools move, shrink and grow,
+// exclusions and reservations come and go, a relayed subnet appears.
+var worldConfigs = []string{`
 interfaces: [eth0]
 valid-lifetime: 5m
 min-valid-lifetime: 20s
@@ -29,13 +31,38 @@ subnets:
     reservations:
       - {hw-address: "02:00:5e:10:00:09", ip-address: 198.18.0.103}
       - {hw-address: "02:00:5e:10:00:08", ip-address: 198.18.0.50}
-`
+`, `
+interfaces: [eth0]
+valid-lifetime: 20s
+conflict-check: %s
+subnets:
+  - subnet: 198.18.0.0/24
+    pools: [198.18.0.99-198.18.0.104, 198.18.0.106-198.18.0.107]
+    reservations:
+      - {hw-address: "02:00:5e:10:00:09", ip-address: 198.18.0.104}
+      - {hw-address: "02:00:5e:10:00:07", options: {domain-name: example.net}}
+`, `
+interfaces: [eth0]
+valid-lifetime: 1h
+authoritative: false
+match-client-id: false
+conflict-check: %s
+rapid-commit: true
+subnets:
+  - subnet: 198.18.0.0/24
+    pools: [198.18.0.100-198.18.0.102, {pool: 198.18.0.103-198.18.0.111, exclude: [198.18.0.106-198.18.0.109]}]
+    reservations:
+      - {hw-address: "02:00:5e:10:00:08", ip-address: 198.18.0.101}
+  - subnet: 198.18.2.0/24
+    pools: [198.18.2.100-198.18.2.103]
+`}
 
 // world drives a core with random conversations on a tight pool and keeps its own
 // slow, obvious account of who was promised what.
 type world struct {
 	t    *rapid.T
 	h    *harness
+	arp  string
 	held map[dhcp4.Addr]promise // S-intervals, by address
 	offs map[dhcp4.Addr]promise // live offers
 }
@@ -52,22 +79,17 @@ func TestNoDoubleBinding(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w := &world{t: rt, h: newHarness(t), held: map[dhcp4.Addr]promise{}, offs: map[dhcp4.Addr]promise{}}
 		w.h.manual = true
-		check := rapid.SampledFrom([]string{"off", "arp"}).Draw(rt, "conflict-check")
-		c, problems := config.Parse("world.yaml", fmt.Appendf(nil, worldConfig, check))
-		if c == nil {
-			rt.Fatal(problems)
-		}
-		w.h.conf = c
+		w.arp = rapid.SampledFrom([]string{"off", "arp"}).Draw(rt, "conflict-check")
 		w.h.links = []wire.Link{{ID: 1, Name: "eth0", MAC: wire.MAC{2, 0, 0, 0, 0xff, 1}, MTU: 1500,
 			Addrs: []dhcp4.Prefix{{Addr: dhcp4.MustParseAddr("198.18.0.1"), Bits: 24}}}}
-		w.h.core.SetPolicy(w.h.now, c.Policy(), &w.h.e)
+		w.configure(0)
 		w.h.core.SetLinks(w.h.now, w.h.links, &w.h.e)
 		for range rapid.IntRange(1, 150).Draw(rt, "steps") {
 			w.step()
 			w.settle()
 		}
 		// In the end every promise runs out, and nothing has leaked (I4).
-		w.pass(3 * 3600)
+		w.pass(30 * 3600)
 		for _, p := range w.h.core.Pools() {
 			if out := p.Count[pool.Offered] + p.Count[pool.Bound] + p.Count[pool.Held] + p.Count[pool.Declined]; out != 0 {
 				rt.Fatalf("%d addresses never came back: %v", out, p.Count)
@@ -76,13 +98,24 @@ func TestNoDoubleBinding(t *testing.T) {
 	})
 }
 
+// configure puts one of worldConfigs in force.
+func (w *world) configure(n int) {
+	c, problems := config.Parse("world.yaml", fmt.Appendf(nil, worldConfigs[n], w.arp))
+	if c == nil {
+		w.t.Fatal(problems)
+	}
+	w.h.conf = c
+	w.h.core.SetPolicy(w.h.now, c.Policy(), &w.h.e)
+	clear(w.offs) // an offer may have left with its pool
+}
+
 func (w *world) step() {
 	host := rapid.IntRange(1, 14).Draw(w.t, "host")
 	addr := fmt.Sprintf("198.18.0.%d", rapid.SampledFrom([]int{50, 99, 100, 101, 102, 103, 104, 105, 106, 110, 111}).Draw(w.t, "addr"))
 	hw := fmt.Sprint(host)
 	id := fmt.Sprintf("02005e1000%02x", host)
 	xid := fmt.Sprint(rapid.IntRange(1, 1000).Draw(w.t, "xid"))
-	switch rapid.IntRange(0, 12).Draw(w.t, "what") {
+	switch rapid.IntRange(0, 16).Draw(w.t, "what") {
 	case 0, 1:
 		w.send(id, dhcp4.Discover, "hw", hw, "xid", xid)
 	case 2:
@@ -115,6 +148,30 @@ func (w *world) step() {
 		w.h.core.HandleARP(w.h.now, &m, &w.h.e)
 	case 12:
 		w.disturb()
+	case 13:
+		w.configure(rapid.IntRange(0, len(worldConfigs)-1).Draw(w.t, "config"))
+	case 14: // through a relay agent
+		if rapid.Bool().Draw(w.t, "relayed request") {
+			w.send(id, dhcp4.Request, "hw", hw, "giaddr", "198.18.2.1", "sid", "198.18.0.1", "req",
+				fmt.Sprintf("198.18.2.%d", 99+host%6), "xid", xid)
+		} else {
+			w.send(id, dhcp4.Discover, "hw", hw, "giaddr", "198.18.2.1", "xid", xid)
+		}
+	case 15: // the operator
+		a := dhcp4.MustParseAddr(addr)
+		now := rapid.Bool().Draw(w.t, "now")
+		if w.h.core.Release(w.h.now, a, now, &w.h.e) == nil && now {
+			delete(w.held, a) // an override, by its name
+		}
+	case 16: // another address of our own, maybe inside a pool
+		l := w.h.links[0]
+		l.Addrs = append(l.Addrs[:1:1], dhcp4.Prefix{Addr: dhcp4.MustParseAddr(addr), Bits: 24})
+		if rapid.Bool().Draw(w.t, "second address") {
+			l.Addrs = l.Addrs[:1]
+		}
+		w.h.links = []wire.Link{l}
+		w.h.core.SetLinks(w.h.now, w.h.links, &w.h.e)
+		clear(w.offs)
 	}
 }
 
@@ -266,19 +323,24 @@ func (w *world) judge(r *server.Reply) {
 	}
 }
 
-// mayHave holds I9 and I10.
+// mayHave holds I9, I10 and I11: what the configuration in force says of the address.
 func (w *world) mayHave(id string, a dhcp4.Addr) {
-	switch a.String() {
-	case "198.18.0.103":
-		if id != "02005e100009" {
+	sn := w.h.conf.Policy().SubnetOf(a)
+	if sn == nil {
+		w.t.Fatalf("%s lies in no subnet (I11)", a)
+	}
+	if r := sn.Network.ReservedBy(a); r != nil {
+		if fmt.Sprintf("%x", r.HW) != id {
 			w.t.Fatalf("the reserved %s went to %s (I9)", a, id)
 		}
-	case "198.18.0.50":
-		if id != "02005e100008" {
-			w.t.Fatalf("the reserved %s went to %s (I9)", a, id)
-		}
-	case "198.18.0.105", "198.18.0.111", "198.18.0.1", "198.18.0.99", "0.0.0.0":
-		w.t.Fatalf("%s was offered or given, which never happens (I10)", a)
+		return
+	}
+	_, never := sn.NeverOffer[a]
+	for _, own := range w.h.links[0].Addrs {
+		never = never || own.Addr == a
+	}
+	if never || sn.PoolOf(a) == nil {
+		w.t.Fatalf("%s went to %s, which never happens (I10)", a, id)
 	}
 }
 

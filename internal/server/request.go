@@ -31,6 +31,9 @@ func (c *Core) request(q *request, e *Effects) Reason {
 func (c *Core) selecting(q *request, e *Effects) Reason {
 	st, s := c.standing(q, q.wanted)
 	if c.failing {
+		if c.allowed(q, q.wanted) != None {
+			return StoreFailing
+		}
 		return c.remaining(q, e, st, s)
 	}
 	if reason := c.grantable(q, q.wanted); reason != None {
