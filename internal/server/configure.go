@@ -122,8 +122,8 @@ func (c *Core) newPart(conf *policy.Pool) *part {
 
 // keepOffers keeps the live offers that the configuration still allows.
 func (c *Core) keepOffers(now lease.Instant) {
-	for i := c.offers.slab[0].next; i != 0; i = c.offers.slab[i].next {
-		of := &c.offers.slab[i]
+	for i := c.offers.at(0).next; i != 0; i = c.offers.at(i).next {
+		of := c.offers.at(i)
 		if !of.live {
 			continue
 		}
