@@ -59,6 +59,9 @@ func (d *daemon) run(ctx context.Context) error {
 	if d.g.env("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
+	hangUps := make(chan os.Signal, 1) // from now on: one that comes too soon must not end the program
+	signal.Notify(hangUps, syscall.SIGHUP)
+	defer signal.Stop(hangUps)
 	if d.conf == nil {
 		if err := waitForAny(ctx, d.net, d.f.interfaces, func(text string) { d.g.say("lessor: %s", text) }); err != nil {
 			return err
@@ -98,7 +101,7 @@ func (d *daemon) run(ctx context.Context) error {
 	}
 	c := control.Serve(socket, e, d.info)
 	d.announce()
-	d.loop(ctx, e)
+	d.loop(ctx, e, hangUps)
 	return d.stop(e, c, st)
 }
 
@@ -256,10 +259,7 @@ func (d *daemon) announce() {
 func notify(state string) { _, _ = sd.SdNotify(false, state) }
 
 // loop answers signals and the watchdog until ctx ends.
-func (d *daemon) loop(ctx context.Context, e *engine.Engine) {
-	reload := make(chan os.Signal, 1)
-	signal.Notify(reload, syscall.SIGHUP)
-	defer signal.Stop(reload)
+func (d *daemon) loop(ctx context.Context, e *engine.Engine, hangUps <-chan os.Signal) {
 	interval, err := sd.SdWatchdogEnabled(false)
 	if err != nil || interval <= 0 {
 		interval = 0
@@ -275,7 +275,7 @@ func (d *daemon) loop(ctx context.Context, e *engine.Engine) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-reload:
+		case <-hangUps:
 			d.reload(ctx, e)
 		case <-moved:
 			d.reload(ctx, e)

@@ -175,6 +175,26 @@ func (s *served) lease(mac wire.MAC, hostname string) dhcp4.Addr {
 		dhcp4.Option{Code: dhcp4.OptDHCPRequestedAddress, Data: a.Append(nil)})
 }
 
+// asked is a command, its exit code and a part of what it prints.
+type asked struct {
+	args string
+	code int
+	out  string
+}
+
+func (s *served) asks(cs []asked) {
+	s.t.Helper()
+	for _, c := range cs {
+		out, errOut, code := s.ask(strings.Fields(c.args)...)
+		if code != c.code || !strings.Contains(out, c.out) {
+			s.t.Errorf("%s: exit %d, want %d with %q; got %q and %q", c.args, code, c.code, c.out, out, errOut)
+		}
+		if strings.Contains(out, "\x1b") {
+			s.t.Errorf("%s sends an escape sequence of a client to the terminal: %q", c.args, out)
+		}
+	}
+}
+
 // TestServeAndAsk is the life of a server: leases are given, listed, released; a
 // stopped server's store is read instead; what history says is the same in both.
 func TestServeAndAsk(t *testing.T) {
@@ -201,11 +221,7 @@ func TestServeAndAsk(t *testing.T) {
 		t.Errorf("a lease of 1 h runs from %v to %v", starts, ends)
 	}
 
-	for _, c := range []struct {
-		args string
-		code int
-		out  string
-	}{
+	s.asks([]asked{
 		{"leases PIXEL --no-headers", 0, addr + "\t"},
 		{"leases 06:00:00 --no-headers", 0, addr + "\t"},
 		{"leases nobody", ExitNotFound, "ADDRESS"},
@@ -226,15 +242,7 @@ func TestServeAndAsk(t *testing.T) {
 		{"history " + addr + " --at yesterday", ExitUsage, ""},
 		{"status", 0, "health         well"},
 		{"status -o json", 0, `"healthy":true`},
-	} {
-		out, errOut, code := s.ask(strings.Fields(c.args)...)
-		if code != c.code || !strings.Contains(out, c.out) {
-			t.Errorf("%s: exit %d, want %d with %q; got %q and %q", c.args, code, c.code, c.out, out, errOut)
-		}
-		if strings.Contains(out, "\x1b") {
-			t.Errorf("%s sends an escape sequence of a client to the terminal: %q", c.args, out)
-		}
-	}
+	})
 
 	s.end()
 	if err := <-s.ended; err != nil {

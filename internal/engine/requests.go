@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"lessor/dhcp4"
@@ -27,10 +28,15 @@ var errBusy = errors.New("the server did not answer in time: it is overloaded or
 // look at the core from outside. fn must be short, and must not keep what it is
 // given. Changes that fn makes are in the usual hands: committed, then real.
 func (e *Engine) Do(ctx context.Context, fn func(now lease.Instant, core *server.Core, fx *server.Effects)) error {
+	const (
+		begun     = 1
+		abandoned = 2
+	)
+	var state atomic.Int32
 	finished := make(chan struct{})
 	call := func() {
 		defer close(finished)
-		if ctx.Err() == nil { // nobody waits any more
+		if state.CompareAndSwap(0, begun) {
 			fn(e.clock.Now(), e.core, e.hold.Effects())
 		}
 	}
@@ -47,7 +53,15 @@ func (e *Engine) Do(ctx context.Context, fn func(now lease.Instant, core *server
 	case <-e.loopDone:
 		return ErrStopped
 	case <-ctx.Done():
+	}
+	if state.CompareAndSwap(0, abandoned) {
 		return errors.Join(errBusy, ctx.Err())
+	}
+	select { // it runs, or has run: what fn writes to is the caller's again only then
+	case <-finished:
+		return nil
+	case <-e.loopDone:
+		return ErrStopped
 	}
 }
 
