@@ -36,6 +36,8 @@ type generation struct {
 	immutable int // memtables that wait for their flush
 	flushing  int // flushes that run
 	l0        int // tables in level 0
+
+	inputs map[uint64]bool // tables that compactions took while g is being opened; nil: not remembered
 }
 
 // newGeneration prepares a generation in dir; db is opened by the caller.
@@ -200,6 +202,7 @@ func (g *generation) listener() *pebble.EventListener {
 			}
 			count(-i.Input, -1, len(i.Output))
 		},
+		CompactionBegin: g.noteInputs,
 		CompactionEnd: func(i pebble.CompactionInfo) {
 			if i.Err != nil {
 				return
@@ -217,4 +220,28 @@ func (g *generation) listener() *pebble.EventListener {
 		},
 		BackgroundError: func(err error) { g.fail(fmt.Errorf("background: %w", err)) },
 	}
+}
+
+// noteInputs remembers the tables that a compaction takes: Pebble's list named them,
+// though it soon will not any more.
+func (g *generation) noteInputs(i pebble.CompactionInfo) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.inputs == nil {
+		return
+	}
+	for _, l := range i.Input {
+		for _, t := range l.Tables {
+			g.inputs[uint64(t.FileNum)] = true
+		}
+	}
+}
+
+// takeInputs returns the tables that compactions have taken, and ends the remembering.
+func (g *generation) takeInputs() map[uint64]bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	in := g.inputs
+	g.inputs = nil
+	return in
 }

@@ -129,6 +129,7 @@ func (s *Store) openWhole(num uint64) (*generation, error) {
 	g := newGeneration(s.fs, num, s.generationDir(num))
 	files := dataFiles(s.fs, g.dir)
 	g.fs.hold = true
+	g.inputs = make(map[uint64]bool)
 	o := engineOptions(g, g.fs)
 	o.ErrorIfNotExists = true // where a store was, none is to be made
 	if err := g.openDB(o); err != nil {

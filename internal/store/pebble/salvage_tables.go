@@ -1,6 +1,7 @@
 package pebble
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -176,7 +177,7 @@ func probeTable(r *sstable.Reader, at uint64) (damaged, end bool) {
 }
 
 // checkOrphans looks at those of the files found before g was opened that are tables
-// and that Pebble's list of tables does not name, before Pebble removes them. After a
+// and that Pebble's list of tables did not name, before Pebble removes them. After a
 // crash these are the halves of an unfinished flush or compaction, and all they hold
 // is in g. If g lacks a record of theirs, it is the list that is damaged: Pebble takes
 // a list that breaks off for a shorter one and would drop the rest for good. Only
@@ -191,19 +192,24 @@ func (g *generation) checkOrphans(files []dataFile) error {
 	if err != nil {
 		return err
 	}
-	listed := make(map[uint64]bool)
+	named := g.takeInputs()
 	for _, level := range levels {
 		for _, t := range level {
-			listed[uint64(t.BackingSSTNum)] = true
+			named[uint64(t.BackingSSTNum)] = true
 		}
 	}
+	it, err := g.db.NewIter(&pebble.IterOptions{LowerBound: []byte{spaceRecord}, UpperBound: []byte{spaceRecord + 1}})
+	if err != nil {
+		return err
+	}
+	defer it.Close()
 	for _, f := range files {
-		if !f.table || listed[f.num] {
+		if !f.table || named[f.num] {
 			continue
 		}
 		missing := false
 		whole, err := wholeTable(g.fs.FS, f.name, func(_ uint64, _ pebble.InternalKeyKind, key, value []byte) error {
-			lacks, err := g.lacks(key, value)
+			lacks, err := lacks(it, key, value)
 			missing = missing || lacks
 			return err
 		})
@@ -217,9 +223,10 @@ func (g *generation) checkOrphans(files []dataFile) error {
 	return nil
 }
 
-// lacks reports whether key is a record's and g holds no such record, or an older one
-// than value.
-func (g *generation) lacks(key, value []byte) (bool, error) {
+// lacks reports whether key is a record's and it, which walks over records, has no such
+// record, or an older one than value. Keys that come in order are found by going on,
+// which costs far less than a search for each.
+func lacks(it *pebble.Iterator, key, value []byte) (bool, error) {
 	if key[0] != spaceRecord {
 		return false, nil
 	}
@@ -227,15 +234,10 @@ func (g *generation) lacks(key, value []byte) (bool, error) {
 	if !ok {
 		return false, nil
 	}
-	v, closer, err := g.db.Get(key)
-	if err == pebble.ErrNotFound {
-		return true, nil
+	if !it.SeekGE(key) || !bytes.Equal(it.Key(), key) {
+		return it.Error() == nil, it.Error()
 	}
-	if err != nil {
-		return false, err
-	}
-	defer closer.Close()
-	have, ok := recordRev(v)
+	have, ok := recordRev(it.Value())
 	return ok && have < rev, nil
 }
 
