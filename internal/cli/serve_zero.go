@@ -37,9 +37,7 @@ func derive(names []string, beside bool, known func(dhcp4.Addr) bool) (*derived,
 			continue
 		}
 		yamls = append(yamls, one.YAML)
-		for _, s := range one.Said {
-			d.said = append(d.said, s)
-		}
+		d.said = append(d.said, one.Said...)
 		d.warnings = append(d.warnings, one.Warnings...)
 		d.links = append(d.links, l)
 		d.conf = one.Config
