@@ -56,6 +56,7 @@ const gcPercent = 50
 
 // run serves until ctx ends.
 func (d *daemon) run(ctx context.Context) error {
+	limitGarbage()
 	if d.g.env("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
