@@ -86,8 +86,8 @@ func (d *disk) cut() error {
 }
 
 // syncer makes journal commits fall everywhere: every 3 ms it changes a file of its
-// own and syncs that. close ends it.
-func (d *disk) syncer(t *testing.T) (close func()) {
+// own and syncs that. end ends it.
+func (d *disk) syncer(t *testing.T) (end func()) {
 	t.Helper()
 	f := try(d.open("syncer", os.O_CREATE|os.O_RDWR))(t)
 	stop := make(chan struct{})
@@ -110,15 +110,7 @@ func (d *disk) syncer(t *testing.T) (close func()) {
 			}
 		}
 	})
-	return func() { closeOnce(stop); wg.Wait(); f.Close() }
-}
-
-func closeOnce(c chan struct{}) {
-	select {
-	case <-c:
-	default:
-		close(c)
-	}
+	return sync.OnceFunc(func() { close(stop); wg.Wait(); f.Close() })
 }
 
 // open opens a file of the disk.

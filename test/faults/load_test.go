@@ -13,10 +13,10 @@ import (
 	"lessor/test/e2e"
 )
 
-// promise is the most that one address's holder was ever promised on the wire.
+// promise is what one address's holder was promised on the wire.
 type promise struct {
 	mac   wire.MAC
-	until int64 // Unix seconds: the REQUEST was sent then or later, plus the lease time
+	until int64 // the latest end, Unix seconds: when the REQUEST was sent, plus the lease time
 	acks  int
 }
 
@@ -45,6 +45,9 @@ type load struct {
 	// ACKs that come then.
 	frozen func() bool
 	late   int
+
+	// newest makes the last ACK count instead of the one that promised most.
+	newest bool
 
 	// byXID, if not nil, takes the end that each ACK promises.
 	byXID map[uint32]int64
@@ -200,7 +203,9 @@ func (l *load) acked(s *slot, v *dhcp4.View) {
 	if p.mac != s.mac {
 		l.doubles = append(l.doubles, fmt.Sprintf("%s was promised to %x and to %x", addr, p.mac, s.mac))
 	}
-	p.until = max(p.until, until)
+	if p.until = max(p.until, until); l.newest {
+		p.until = until
+	}
 	if l.byXID != nil {
 		l.byXID[v.XID()] = until
 	}

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -30,11 +29,13 @@ type verdict int32
 
 const (
 	letThrough verdict = iota
-	// eio makes every write and sync of a file, and whatever makes, opens for writing,
-	// renames or removes one, fail with EIO.
+	// eio makes every write and sync of a file of the state directory, and whatever makes,
+	// opens for writing, renames or removes one there, fail with EIO.
 	eio
 	// lie makes every sync say that it was done although it was not.
 	lie
+	// stall keeps every such call waiting until another verdict is set.
+	stall
 )
 
 // supervisor answers for one server.
@@ -42,10 +43,11 @@ type supervisor struct {
 	verdict atomic.Int32
 	failed  atomic.Int64 // calls that were answered with EIO or with a lie
 
-	fd   int
-	stop atomic.Bool
-	done chan struct{}
-	err  error // valid after done
+	state string // the directory that it is about
+	fd    int
+	stop  atomic.Bool
+	done  chan struct{}
+	err   error // valid after done
 }
 
 // set changes the answer from now on.
@@ -63,7 +65,7 @@ func (s *site) startSupervised(t *testing.T) (*server, *supervisor) {
 	got := make(chan *supervisor, 1)
 	fail := make(chan error, 1)
 	go func() {
-		v, err := accept(l)
+		v, err := accept(l, s.state)
 		if err != nil {
 			fail <- err
 			return
@@ -87,7 +89,7 @@ func (s *site) startSupervised(t *testing.T) (*server, *supervisor) {
 }
 
 // accept takes the notification descriptor from the launcher and begins to answer.
-func accept(l *net.UnixListener) (*supervisor, error) {
+func accept(l *net.UnixListener, state string) (*supervisor, error) {
 	c, err := l.AcceptUnix()
 	if err != nil {
 		return nil, err
@@ -107,7 +109,7 @@ func accept(l *net.UnixListener) (*supervisor, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &supervisor{fd: fds[0], done: make(chan struct{})}
+	v := &supervisor{state: state, fd: fds[0], done: make(chan struct{})}
 	go v.answer()
 	return v, nil
 }
@@ -132,27 +134,42 @@ type resp struct {
 // answer answers until the program has ended or stop is set.
 func (v *supervisor) answer() {
 	defer close(v.done)
-	for !v.stop.Load() {
+	var parked []notif // asked while the disk stalls
+	for !v.stop.Load() && v.err == nil {
+		stalling := verdict(v.verdict.Load()) == stall
+		if !stalling {
+			for i := range parked {
+				v.reply(&parked[i])
+			}
+			parked = nil
+		}
 		p := []unix.PollFd{{Fd: int32(v.fd), Events: unix.POLLIN}}
-		if n, err := unix.Poll(p, 50); n == 0 || errors.Is(err, unix.EINTR) {
+		if n, err := unix.Poll(p, 10); n == 0 || errors.Is(err, unix.EINTR) {
 			continue
 		}
 		if p[0].Revents&unix.POLLIN == 0 {
 			return // nobody is left who could ask
 		}
 		var q notif
-		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(v.fd), unix.SECCOMP_IOCTL_NOTIF_RECV, uintptr(unsafe.Pointer(&q))); errno != 0 {
-			if errno == unix.ENOENT || errno == unix.EINTR {
-				continue // the thread was killed meanwhile
-			}
+		_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(v.fd), unix.SECCOMP_IOCTL_NOTIF_RECV, uintptr(unsafe.Pointer(&q)))
+		switch {
+		case errno == unix.ENOENT || errno == unix.EINTR: // the thread was killed meanwhile
+		case errno != 0:
 			v.err = fmt.Errorf("seccomp: receive: %w", errno)
-			return
+		case stalling && v.onDisk(&q):
+			parked = append(parked, q)
+		default:
+			v.reply(&q)
 		}
-		r := v.judge(&q)
-		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(v.fd), unix.SECCOMP_IOCTL_NOTIF_SEND, uintptr(unsafe.Pointer(&r))); errno != 0 && errno != unix.ENOENT {
-			v.err = fmt.Errorf("seccomp: answer: %w", errno)
-			return
-		}
+	}
+}
+
+// reply sends the answer to one call.
+func (v *supervisor) reply(q *notif) {
+	r := v.judge(q)
+	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(v.fd), unix.SECCOMP_IOCTL_NOTIF_SEND, uintptr(unsafe.Pointer(&r)))
+	if errno != 0 && errno != unix.ENOENT {
+		v.err = fmt.Errorf("seccomp: answer: %w", errno)
 	}
 }
 
@@ -161,7 +178,7 @@ func (v *supervisor) judge(q *notif) resp {
 	sync := q.nr == unix.SYS_FSYNC || q.nr == unix.SYS_FDATASYNC || q.nr == unix.SYS_SYNC_FILE_RANGE
 	switch verdict(v.verdict.Load()) {
 	case eio:
-		if byPath[int(q.nr)] || onDisk(q.pid, q.args[0]) {
+		if v.onDisk(q) {
 			v.failed.Add(1)
 			return resp{id: q.id, err: -int32(unix.EIO)}
 		}
@@ -174,11 +191,28 @@ func (v *supervisor) judge(q *notif) resp {
 	return resp{id: q.id, flags: unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE}
 }
 
-// onDisk reports whether a descriptor of a thread is a file or a directory, and no
-// pipe, socket, or device.
-func onDisk(tid uint32, fd uint64) bool {
-	to, err := os.Readlink("/proc/" + strconv.Itoa(int(tid)) + "/fd/" + strconv.Itoa(int(int32(fd))))
-	return err == nil && strings.HasPrefix(to, "/") && !strings.HasPrefix(to, "/dev/")
+// onDisk reports whether a call concerns something in the state directory.
+func (v *supervisor) onDisk(q *notif) bool {
+	var path string
+	if byPath[int(q.nr)] {
+		path = pathOf(q)
+	} else {
+		path, _ = os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", q.pid, int32(q.args[0])))
+	}
+	return path == v.state || strings.HasPrefix(path, v.state+"/")
+}
+
+// pathOf reads the path, which is the second argument of all the calls of byPath that
+// lessor makes; of a rename it is the old one.
+func pathOf(q *notif) string {
+	f, err := os.Open(fmt.Sprintf("/proc/%d/mem", q.pid))
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	b := make([]byte, unix.PathMax)
+	n, _ := f.ReadAt(b, int64(q.args[1])) // less than all of it at the end of a mapping
+	return unix.ByteSliceToString(b[:n])
 }
 
 // byPath are the supervised calls that name what they change by its path. byFD the
