@@ -104,14 +104,16 @@ func (s *site) bind(n int) (addrs []dhcp4.Addr) {
 	return l.bound
 }
 
-// BenchmarkDORA is a new client's lease, DISCOVER to ACK, 64 outstanding (P1, P2).
+// BenchmarkDORA is a new client's lease, DISCOVER to ACK, 64 outstanding (P1; P2: CPU at
+// most 1.4 times that of echo and durable-echo of BenchmarkRenewals together).
 func BenchmarkDORA(b *testing.B) {
 	b.Run("lessor/direct", func(b *testing.B) { saturate(b, "lessor", dora, false) })
 	b.Run("lessor/relayed", func(b *testing.B) { saturate(b, "lessor", dora, true) })
 	b.Run("dhcpd/relayed", func(b *testing.B) { saturate(b, "dhcpd", dora, true) })
 }
 
-// BenchmarkOffers is a new client's DISCOVER and its OFFER, 64 outstanding (P4).
+// BenchmarkOffers is a new client's DISCOVER and its OFFER, 64 outstanding (P4: CPU at
+// most twice that of echo).
 func BenchmarkOffers(b *testing.B) {
 	b.Run("lessor/direct", func(b *testing.B) { saturate(b, "lessor", offers, false) })
 	b.Run("lessor/relayed", func(b *testing.B) { saturate(b, "lessor", offers, true) })
@@ -119,9 +121,10 @@ func BenchmarkOffers(b *testing.B) {
 }
 
 // BenchmarkRenewals is the durable renewal of one of 20,000 clients, 64 outstanding
-// (P3), beside an echo server that is as durable.
+// (P3: CPU at most 1.25 times that of durable-echo), beside echo servers with and without
+// a store.
 func BenchmarkRenewals(b *testing.B) {
-	for _, server := range []string{"lessor", "durable-echo", "dhcpd"} {
+	for _, server := range []string{"lessor", "echo", "durable-echo", "dhcpd"} {
 		b.Run(server, func(b *testing.B) { saturate(b, server, renewal, true) })
 	}
 }

@@ -13,7 +13,7 @@ import (
 var lessor string
 
 // echoEnv names the variable by which this program, started again on a host of a lab,
-// learns that it is to be the echo server; its value is the directory of the store.
+// learns that it is to be the echo server; its value is the directory of the store, or noStore.
 const echoEnv = "LESSOR_BENCH_ECHO"
 
 func TestMain(m *testing.M) {

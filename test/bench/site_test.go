@@ -119,9 +119,13 @@ func (s *site) start(kind string) {
 		s.startLessor(lessorConfig)
 	case "dhcpd":
 		s.startDhcpd()
-	case "durable-echo":
+	case "echo", "durable-echo":
 		s.echo = true
-		s.run([]string{must(os.Executable())(s.b)}, echoEnv+"="+filepath.Join(s.dir, "echo"))
+		store := noStore
+		if kind == "durable-echo" {
+			store = filepath.Join(s.dir, "echo")
+		}
+		s.run([]string{must(os.Executable())(s.b)}, echoEnv+"="+store)
 	default:
 		s.b.Fatalf("no server is called %q", kind)
 	}
