@@ -31,7 +31,9 @@ subnets:
 
 // site is a machine for a server, a cable, and a machine with test clients.
 type site struct {
+	lab     *netlab.Lab
 	host    *netlab.Host
+	clients *netlab.Host
 	station *e2e.Station
 	conf    string // the configuration file
 	state   string // the state directory
@@ -47,7 +49,7 @@ func newSite(t *testing.T) *site {
 	check(t, h.AddAddr("eth0", "198.18.0.1/15"))
 	dir := filepath.Join(h.Root, "lessor")
 	check(t, os.MkdirAll(dir, 0o755))
-	s := &site{host: h, conf: filepath.Join(dir, "lessor.yaml"), state: filepath.Join(dir, "state"), socket: filepath.Join(dir, "control.sock")}
+	s := &site{lab: l, host: h, clients: c, conf: filepath.Join(dir, "lessor.yaml"), state: filepath.Join(dir, "state"), socket: filepath.Join(dir, "control.sock")}
 	s.configure(t, plainConfig)
 	s.station = try(e2e.NewStation(c, "eth0"))(t)
 	t.Cleanup(func() { s.station.Close() })
@@ -85,6 +87,7 @@ func (s *site) startSpec(t *testing.T, spec netlab.Spec) *server {
 	_ = os.Remove(socket)
 	n := &server{site: s}
 	n.notify = try(net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"}))(t)
+	check(t, os.Chmod(socket, 0o777)) // for a server of another user
 	spec.Env = append(spec.Env, "NOTIFY_SOCKET="+socket)
 	n.Proc = try(s.host.Start(spec))(t)
 	t.Cleanup(func() {
