@@ -46,6 +46,16 @@ type generator struct {
 	base  []byte
 	over  chan struct{}
 	total int
+
+	fresh     bool // new clients come, in place of renewals
+	ask, take []byte
+	offers    chan offered // to be taken
+}
+
+// offered is an OFFER that came back.
+type offered struct {
+	client int
+	addr   dhcp4.Addr
 }
 
 func newGenerator(c *clock) *generator {
@@ -57,6 +67,16 @@ func newGenerator(c *clock) *generator {
 		{Code: dhcp4.OptDHCPMessageType, Data: []byte{byte(dhcp4.Request)}},
 		{Code: dhcp4.OptDHCPParameterRequestList, Data: []byte{1, 3, 6, 15, 51, 58, 59}},
 		{Code: dhcp4.OptHostName, Data: []byte("client-of-a-benchmark")}}, nil, 576)
+	h.CIAddr = 0
+	g.ask, _ = dhcp4.AppendMessage(nil, &h, []dhcp4.Option{
+		{Code: dhcp4.OptDHCPMessageType, Data: []byte{byte(dhcp4.Discover)}},
+		{Code: dhcp4.OptHostName, Data: []byte("client-of-a-benchmark")}}, nil, 576)
+	g.take, _ = dhcp4.AppendMessage(nil, &h, []dhcp4.Option{
+		{Code: dhcp4.OptDHCPMessageType, Data: []byte{byte(dhcp4.Request)}},
+		{Code: dhcp4.OptDHCPServerIdentifier, Data: g.link.Addrs[0].Addr.Append(nil)},
+		{Code: dhcp4.OptDHCPRequestedAddress, Data: []byte{0, 0, 0, 0}},
+		{Code: dhcp4.OptHostName, Data: []byte("client-of-a-benchmark")}}, nil, 576)
+	g.offers = make(chan offered, 4096)
 	g.mem = map[*link.Batch][][]byte{}
 	return g
 }
@@ -93,14 +113,38 @@ func (g *generator) Receive(b *link.Batch) error {
 	mem := g.mem[b]
 	if mem == nil {
 		for range link.BatchSize {
-			mem = append(mem, append([]byte(nil), g.base...))
+			mem = append(mem, make([]byte, 0, 576))
 		}
 		g.mem[b] = mem
 	}
 	for _, m := range mem[:n] {
-		g.packet(m, b)
+		if g.fresh {
+			g.newcomer(m, b)
+		} else {
+			g.packet(append(m, g.base...), b)
+		}
 	}
 	return nil
+}
+
+// newcomer makes m the REQUEST that takes an offer, or the next client's DISCOVER.
+func (g *generator) newcomer(m []byte, b *link.Batch) {
+	const offRequested = 240 + 3 + 6 + 2
+	var c int
+	select {
+	case o := <-g.offers:
+		c = o.client
+		m = append(m, g.take...)
+		binary.BigEndian.PutUint32(m[offRequested:], uint32(o.addr))
+	default:
+		c = g.next + 1<<20
+		g.next++
+		m = append(m, g.ask...)
+	}
+	binary.BigEndian.PutUint32(m[4:], uint32(c))
+	copy(m[28:], benchHW(c))
+	b.Packets = append(b.Packets, wire.Packet{Link: 1, Data: m, SrcMAC: wire.MAC(benchHW(c)), DstMAC: wire.BroadcastMAC,
+		Dst: dhcp4.Broadcast, SrcPort: 68})
 }
 
 // packet makes m the next client's renewal.
@@ -122,12 +166,22 @@ func benchHW(c int) []byte {
 }
 
 func (g *generator) Send(out []wire.Send) (int, error) {
-	g.sent += len(out)
-	if n := min(len(out), g.left); n > 0 {
+	over := len(out)
+	for i := range out {
+		if m := out[i].Data; dhcp4.MessageType(m[242]) == dhcp4.Offer {
+			over--
+			g.offers <- offered{int(m[31])<<16 | int(m[32])<<8 | int(m[33]), dhcp4.AddrFromBytes(m[16:])}
+		}
+	}
+	if n := len(out) - over; n > 0 {
+		g.ready <- n
+	}
+	g.sent += over
+	if n := min(over, g.left); n > 0 {
 		g.left -= n
 		g.ready <- n
 	}
-	if g.sent == g.total {
+	if over > 0 && g.sent == g.total {
 		g.over <- struct{}{}
 	}
 	return 0, nil
@@ -137,7 +191,7 @@ func (g *generator) SendARP([]wire.ARP) error { return nil }
 
 func (g *generator) Close() error { close(g.done); return nil }
 
-// run lets n requests be answered, with the given number outstanding.
+// run lets n requests be acknowledged, with the given number outstanding.
 func (g *generator) run(n, outstanding int) {
 	outstanding = min(n, outstanding)
 	g.sent, g.total, g.left = 0, n, n-outstanding
