@@ -2,6 +2,7 @@ package server
 
 import (
 	"math"
+	"slices"
 
 	"lessor/dhcp4"
 	"lessor/internal/lease"
@@ -11,11 +12,12 @@ import (
 
 // Bounds and times of the conflict check.
 const (
-	maxChecks  = 1024          // addresses asked for and passed over, together (I22)
+	maxChecks  = 1024          // addresses asked for at once (I22)
+	maxPassed  = 1024          // addresses passed over at once (I22)
 	maxWaiters = 256           // packets that wait for an answer
+	maxWaits   = 8             // checks that one packet waits for, one after the other
 	silence    = 500e6         // how long an answer may take
-	readyFor   = 60 * second   // how long silence counts
-	reaskAfter = 30 * second   // when an address on a ready list is asked for again
+	passedFor  = 60 * second   // how long an answer keeps its address from new clients
 	scanPause  = 20e6          // the least time between two looks at the checks
 	forever    = math.MaxInt64 // no deadline
 )
@@ -27,7 +29,7 @@ const (
 	forReady   checkKind = iota // the ready list of a pool
 	forWaiter                   // an offer that waits for the answer
 	forRecheck                  // a declined address, which silence sets free (I5)
-	passedOver                  // answered while no more addresses may be out
+	passedOver                  // no question: somebody answered, or declined, and no more addresses may be out
 )
 
 // check is one question under way, or an address that is passed over.
@@ -41,15 +43,23 @@ type check struct {
 
 // waiter is a DISCOVER whose OFFER waits for a check.
 type waiter struct {
-	pkt  wire.Packet
-	hw   wire.MAC
-	data [1500]byte
+	pkt   wire.Packet
+	hw    wire.MAC // of the client, whose own answer is no conflict
+	waits int      // checks that it waits for or has waited for
+	data  [1500]byte
 }
 
-// checks are the questions under way.
+// hold keeps a copy of the packet.
+func (w *waiter) hold(q *request) {
+	w.pkt = *q.pkt
+	w.pkt.Data = w.data[:copy(w.data[:], q.pkt.Data)]
+}
+
+// checks are the questions under way and the addresses that are passed over.
 type checks struct {
 	byAddr  map[dhcp4.Addr]*check
-	waiting int
+	waiting int   // of them forWaiter
+	passed  int   // of them passedOver
 	next    int64 // when to look again
 	last    int64 // when the last look was
 	ended   []dhcp4.Addr
@@ -61,6 +71,42 @@ func newChecks() checks {
 
 // soon asks for a look as soon as the pause allows.
 func (k *checks) soon() { k.next = min(k.next, k.last+scanPause) }
+
+// room reports whether one more question may be asked.
+func (k *checks) room() bool { return len(k.byAddr)-k.passed < maxChecks }
+
+func (k *checks) put(a dhcp4.Addr, ch *check) {
+	k.drop(a)
+	switch ch.kind {
+	case forWaiter:
+		k.waiting++
+	case passedOver:
+		k.passed++
+	}
+	k.byAddr[a] = ch
+	k.next = min(k.next, ch.ends)
+}
+
+// drop ends the check of a, if there is one.
+func (k *checks) drop(a dhcp4.Addr) {
+	ch := k.byAddr[a]
+	if ch == nil {
+		return
+	}
+	switch ch.kind {
+	case forWaiter:
+		k.waiting--
+	case passedOver:
+		k.passed--
+	}
+	delete(k.byAddr, a)
+}
+
+// answers reports whether somebody answered for a, or declined it, not long ago.
+func (k *checks) answers(a dhcp4.Addr) bool {
+	ch := k.byAddr[a]
+	return ch != nil && ch.kind == passedOver
+}
 
 // askable is the interface on which a can be asked for by ARP, or nil.
 func (c *Core) askable(a dhcp4.Addr) *ethernet {
@@ -79,71 +125,11 @@ func (c *Core) askable(a dhcp4.Addr) *ethernet {
 	return nil
 }
 
-// unproven reports whether a could be checked for this client and has not been.
-func (c *Core) unproven(q *request, a dhcp4.Addr) bool {
-	if q.giaddr != 0 || c.askable(a) == nil {
-		return false
-	}
-	p := c.part(a)
-	return p == nil || !p.ready.Has(a)
-}
-
-// mustCheck reports whether no offer may leave unchecked: in careful mode and in the
-// first lease time of a start without configuration.
-func (c *Core) mustCheck(q *request) bool {
-	return q.giaddr == 0 && (q.now.M < c.careful || q.now.M < c.zeroConf)
-}
-
-// mustAskFirst reports whether the last client of a may use it still: some clients
-// hold a lease under 122 s for 122 s, and a RELEASE may be forged.
-func (c *Core) mustAskFirst(a dhcp4.Addr) bool {
-	s := c.table.ByAddr(a)
-	return s != 0 && (c.table.Rec(s).Lifetime < 122 || c.table.Rec(s).State == lease.Released)
-}
-
-// passOver reports whether the search for a new address skips a.
-func (c *Core) passOver(q *request, a dhcp4.Addr) bool {
-	if a == q.giaddr {
-		return true
-	}
-	k := c.checks.byAddr[a]
-	return k != nil && k.kind == passedOver
-}
-
-// Answers of waitForCheck.
-const (
-	cannotWait = iota
-	waits
-	waitsAlready
-)
-
-// waitForCheck asks for a and keeps the packet until the answer, or the silence.
-func (c *Core) waitForCheck(q *request, e *Effects, a dhcp4.Addr) int {
-	k := c.checks.byAddr[a]
-	if k != nil && k.kind == forWaiter {
-		return waitsAlready
-	}
-	l := c.askable(a)
-	if l == nil || c.checks.waiting >= maxWaiters || len(q.pkt.Data) > len(waiter{}.data) ||
-		k == nil && len(c.checks.byAddr) >= maxChecks {
-		return cannotWait
-	}
-	w := &waiter{pkt: *q.pkt}
-	w.pkt.Data = w.data[:copy(w.data[:], q.pkt.Data)]
-	if isEthernet(q.htype, q.hw) {
-		w.hw = wire.MAC(q.hw)
-	}
-	c.checks.waiting++
-	c.ask(q.now, e, l, a, check{kind: forWaiter, from: w})
-	return waits
-}
-
 // ask sends the question, with our own address as sender: a sender of zero would
 // be a probe, which makes a client that is just probing decline (RFC 5227 2.1.1).
 func (c *Core) ask(now lease.Instant, e *Effects, l *ethernet, a dhcp4.Addr, k check) {
 	k.asked, k.ends, k.link = now.M, now.M+silence, l.ID
-	c.checks.byAddr[a] = &k
-	c.checks.next = min(c.checks.next, k.ends)
+	c.checks.put(a, &k)
 	c.count.Probes++
 	sender := l.Addrs[0].Addr
 	if sn := c.pol.SubnetOf(a); sn != nil {
@@ -157,18 +143,68 @@ func (c *Core) ask(now lease.Instant, e *Effects, l *ethernet, a dhcp4.Addr, k c
 	e.Probes = append(e.Probes, wire.ARP{Link: l.ID, Op: 1, SenderMAC: l.MAC, SenderIP: sender, TargetIP: a})
 }
 
+// passOver keeps a from new clients for a while. Beyond the bound nothing is noted, and
+// a may be offered again.
+func (c *Core) passOver(now lease.Instant, a dhcp4.Addr, link wire.LinkID) {
+	if p := c.part(a); p != nil && p.ready.Remove(a) {
+		c.wantReady(p)
+	}
+	if c.checks.passed < maxPassed {
+		c.checks.put(a, &check{kind: passedOver, asked: now.M, ends: now.M + passedFor, link: link})
+	}
+}
+
+// Answers of waitForCheck.
+const (
+	cannotWait = iota
+	waits
+	waitsAlready
+)
+
+// waitForCheck asks for a and keeps the packet until the answer, or the silence. A later
+// packet of the same client takes the place of an earlier one: it waits for that one's
+// answer no more.
+func (c *Core) waitForCheck(q *request, e *Effects, a dhcp4.Addr) int {
+	if len(q.pkt.Data) > len(waiter{}.data) {
+		return cannotWait
+	}
+	k := c.checks.byAddr[a]
+	if k != nil && k.kind == forWaiter {
+		k.from.hold(q)
+		return waitsAlready
+	}
+	l := c.askable(a)
+	if l == nil || c.checks.waiting >= maxWaiters || q.waits >= maxWaits || !c.checks.room() {
+		return cannotWait
+	}
+	w := &waiter{waits: q.waits + 1}
+	w.hold(q)
+	if isEthernet(q.htype, q.hw) {
+		w.hw = wire.MAC(q.hw)
+	}
+	c.ask(q.now, e, l, a, check{kind: forWaiter, from: w})
+	return waits
+}
+
 // forgetWaiter ends the wait of an offer that is over.
 func (c *Core) forgetWaiter(a dhcp4.Addr) {
 	if k := c.checks.byAddr[a]; k != nil && k.kind == forWaiter {
-		c.checks.waiting--
-		delete(c.checks.byAddr, a)
+		c.checks.drop(a)
 		c.count.Dropped[ProbePending]++
 	}
+}
+
+// again handles a DISCOVER whose check has ended.
+func (c *Core) again(now lease.Instant, w *waiter, e *Effects) {
+	q := &c.q
+	q.now, q.pkt, q.waits = now, &w.pkt, w.waits
+	c.handle(q, e)
 }
 
 // HandleARP takes an ARP message that was seen on an interface: who speaks from an
 // address that was asked for has it.
 func (c *Core) HandleARP(now lease.Instant, m *wire.ARP, e *Effects) {
+	c.at(now)
 	l := c.linkOf(m.Link)
 	if l == nil || m.SenderIP == 0 || c.isOwnMAC(m.SenderMAC) || m.SenderMAC.IsMulticast() || c.pol == nil {
 		return
@@ -176,19 +212,18 @@ func (c *Core) HandleARP(now lease.Instant, m *wire.ARP, e *Effects) {
 	a := m.SenderIP
 	k := c.checks.byAddr[a]
 	if k == nil || k.link != m.Link || k.kind == passedOver {
-		if p := c.part(a); p != nil && p.ready.Remove(a) {
-			c.checks.soon()
+		if p := c.part(a); p != nil && p.link == m.Link && p.ready.Remove(a) {
+			c.wantReady(p)
 		}
 		return
 	}
 	if k.kind == forWaiter && k.from.hw == m.SenderMAC {
 		return // the client itself: no conflict
 	}
-	delete(c.checks.byAddr, a)
-	if k.kind == forWaiter {
-		c.checks.waiting--
-	}
-	if k.kind != forRecheck {
+	c.checks.drop(a)
+	if k.kind == forRecheck {
+		c.stillInUse(now, a)
+	} else {
 		c.conflict(now, m, e)
 	}
 	if k.kind == forWaiter {
@@ -198,7 +233,8 @@ func (c *Core) HandleARP(now lease.Instant, m *wire.ARP, e *Effects) {
 }
 
 // conflict takes an address out that somebody answers for, or passes it over when
-// too many are out already (I5).
+// too many are out already (I5). So it does where leases may be running that this server
+// knows nothing of: who answers may be a client, and may want to extend its lease.
 func (c *Core) conflict(now lease.Instant, m *wire.ARP, e *Effects) {
 	a := m.SenderIP
 	c.count.Alarms[AlarmProbeConflict]++
@@ -206,20 +242,18 @@ func (c *Core) conflict(now lease.Instant, m *wire.ARP, e *Effects) {
 	if of := c.offers.ofAddr(a); of != nil {
 		c.endOffer(of, now.M)
 	}
-	if c.failing || !c.mayTakeOut(a) {
-		if len(c.checks.byAddr) < maxChecks {
-			c.checks.byAddr[a] = &check{kind: passedOver, asked: now.M, ends: now.M + readyFor, link: m.Link}
-		}
-		if !c.failing {
-			c.count.Alarms[AlarmDeclineLimit]++
-			c.recheckOldest(now, e, c.part(a))
-		}
-		e.Events = append(e.Events, ev)
-		return
+	switch {
+	case c.failing || now.M < c.careful || now.M < c.zeroConf:
+		c.passOver(now, a, m.Link)
+	case !c.mayTakeOut(a):
+		c.passOver(now, a, m.Link)
+		c.count.Alarms[AlarmDeclineLimit]++
+		c.recheckOldest(now, e, c.part(a))
+	default:
+		wall := lease.FloorSeconds(now.W)
+		ev.After = c.commit(now, e, &lease.Binding{Addr: a, State: lease.Declined, HType: 1, HW: m.SenderMAC[:],
+			Start: wall, Until: wall + c.pol.Probation/second, End: now.M, Free: now.M + c.pol.Probation})
 	}
-	wall := lease.FloorSeconds(now.W)
-	ev.After = c.commit(now, e, &lease.Binding{Addr: a, State: lease.Declined, HType: 1, HW: m.SenderMAC[:],
-		Start: wall, Until: wall + c.pol.Probation/second, End: now.M, Free: now.M + c.pol.Probation})
 	e.Events = append(e.Events, ev)
 }
 
@@ -230,17 +264,22 @@ func (c *Core) recheckOldest(now lease.Instant, e *Effects, p *part) {
 	}
 	a, _, ok := p.pool.Oldest(pool.Declined)
 	l := c.askable(a)
-	if !ok || l == nil || c.checks.byAddr[a] != nil || len(c.checks.byAddr) >= maxChecks {
+	if !ok || l == nil || c.checks.byAddr[a] != nil || !c.checks.room() {
 		return
 	}
 	c.ask(now, e, l, a, check{kind: forRecheck})
 }
 
-// again handles a DISCOVER whose check has ended.
-func (c *Core) again(now lease.Instant, w *waiter, e *Effects) {
-	q := &c.q
-	q.now, q.pkt, q.replay = now, &w.pkt, true
-	c.handle(q, e)
+// stillInUse puts a declined address that answered again behind the others, so that
+// each has its turn to be asked for. When it comes back does not change.
+func (c *Core) stillInUse(now lease.Instant, a dhcp4.Addr) {
+	p := c.part(a)
+	if p == nil {
+		return
+	}
+	if _, ok := p.pool.Key(a, pool.Declined); ok {
+		p.pool.Move(a, pool.Declined, pool.Declined, now.M+c.pol.Probation)
+	}
 }
 
 // look ends the questions that stayed silent and asks for what the ready lists
@@ -256,25 +295,18 @@ func (c *Core) look(now lease.Instant, e *Effects) {
 			k.next = min(k.next, ch.ends)
 		}
 	}
-	sortAddrs(k.ended) // maps have no order, and a run must repeat
+	slices.Sort(k.ended) // maps have no order, and a run must repeat
 	for _, a := range k.ended {
-		if ch := k.byAddr[a]; ch != nil {
+		if ch := k.byAddr[a]; ch != nil && ch.ends <= now.M { // else an earlier one changed it
 			c.silent(now, e, a, ch)
 		}
 	}
-	if c.pol == nil || !c.pol.ConflictCheck {
-		return
-	}
-	for _, p := range c.order {
-		if l := c.askable(p.conf.Range.First); l != nil {
-			c.fill(now, e, l, p)
-		}
-	}
+	c.fillReady(now, e)
 }
 
 // silent ends a question that nobody answered.
 func (c *Core) silent(now lease.Instant, e *Effects, a dhcp4.Addr, ch *check) {
-	delete(c.checks.byAddr, a)
+	c.checks.drop(a)
 	switch ch.kind {
 	case forReady:
 		if p := c.part(a); p != nil {
@@ -283,7 +315,6 @@ func (c *Core) silent(now lease.Instant, e *Effects, a dhcp4.Addr, ch *check) {
 			}
 		}
 	case forWaiter:
-		c.checks.waiting--
 		if of := c.offers.ofAddr(a); of != nil {
 			of.checked = true
 		}
@@ -297,56 +328,4 @@ func (c *Core) silent(now lease.Instant, e *Effects, a dhcp4.Addr, ch *check) {
 			e.Events = append(e.Events, Event{Kind: EventExpired, After: rev, Addr: a, Link: ch.link})
 		}
 	}
-}
-
-// fill asks for free addresses until p's ready list is full, in the order of I4:
-// never-used ones from the cursor on, then the longest free.
-func (c *Core) fill(now lease.Instant, e *Effects, l *ethernet, p *part) {
-	p.ready.Expire(now.M - readyFor)
-	room := p.ready.Need()
-	for _, ch := range c.checks.byAddr {
-		if ch.kind == forReady && ch.link == l.ID {
-			room-- // of any pool on this link: good enough to bound the questions
-		}
-	}
-	for a, at := range p.ready.All {
-		if at <= now.M-reaskAfter {
-			c.askForReady(now, e, l, a)
-		} else {
-			c.checks.next = min(c.checks.next, at+reaskAfter)
-		}
-	}
-	first, ok := p.pool.NextUnused(p.cursor)
-	for a := first; ok && room > 0 && len(c.checks.byAddr) < maxChecks; {
-		if c.askForReady(now, e, l, a) {
-			room--
-		}
-		p.cursor = a + 1
-		if a, ok = p.pool.NextUnused(p.cursor); a == first {
-			break
-		}
-	}
-	if room > 0 {
-		for a := range p.pool.Freed {
-			if room <= 0 {
-				break
-			}
-			if c.askForReady(now, e, l, a) {
-				room--
-			}
-		}
-	}
-}
-
-// askForReady asks for a unless that is under way or fresh; it reports whether it
-// did.
-func (c *Core) askForReady(now lease.Instant, e *Effects, l *ethernet, a dhcp4.Addr) bool {
-	if c.checks.byAddr[a] != nil || len(c.checks.byAddr) >= maxChecks {
-		return false
-	}
-	if p := c.part(a); p == nil || p.ready.AskedSince(a, now.M-reaskAfter) {
-		return false
-	}
-	c.ask(now, e, l, a, check{kind: forReady})
-	return true
 }

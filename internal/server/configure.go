@@ -1,7 +1,7 @@
 package server
 
 import (
-	"cmp"
+	"bytes"
 	"slices"
 
 	"lessor/dhcp4"
@@ -17,18 +17,23 @@ const maxOwn = 4096
 // SetPolicy puts a configuration in force. No binding is ended by it: a holder whose
 // address is no longer allowed is refused at its next REQUEST (I15).
 func (c *Core) SetPolicy(now lease.Instant, p *policy.Policy, e *Effects) {
-	first := c.pol == nil
+	c.at(now)
+	old := c.pol
 	c.pol = p
+	c.wasOurs(p.ServerIdentifier)
 	c.locateLinks()
-	c.rebuild(now)
-	if first && p.Careful {
+	c.rebuild(now, old, e)
+	if old == nil && p.Careful {
 		c.zeroConf = now.M + c.longestLease()
 	}
 }
 
 // SetLinks says which interfaces are served from now on, all of them.
 func (c *Core) SetLinks(now lease.Instant, links []wire.Link, e *Effects) {
-	same := slices.EqualFunc(c.links, links, func(a ethernet, b wire.Link) bool { return slices.Equal(a.Addrs, b.Addrs) })
+	c.at(now)
+	same := slices.EqualFunc(c.links, links, func(a ethernet, b wire.Link) bool {
+		return a.ID == b.ID && slices.Equal(a.Addrs, b.Addrs)
+	})
 	c.links = c.links[:0]
 	for _, l := range links {
 		if len(l.Addrs) == 0 {
@@ -36,9 +41,7 @@ func (c *Core) SetLinks(now lease.Instant, links []wire.Link, e *Effects) {
 		}
 		c.links = append(c.links, ethernet{Link: l})
 		for _, a := range l.Addrs {
-			if len(c.own) < maxOwn {
-				c.own[a.Addr] = struct{}{}
-			}
+			c.wasOurs(a.Addr)
 		}
 	}
 	if c.pol == nil {
@@ -46,9 +49,15 @@ func (c *Core) SetLinks(now lease.Instant, links []wire.Link, e *Effects) {
 	}
 	c.locateLinks()
 	if !same {
-		c.rebuild(now) // our own addresses are in no pool
+		c.rebuild(now, c.pol, e) // our own addresses are in no pool
 	}
-	c.checks.soon()
+}
+
+// wasOurs remembers a server identifier that clients may have got from us.
+func (c *Core) wasOurs(a dhcp4.Addr) {
+	if a != 0 && len(c.own) < maxOwn {
+		c.own[a] = struct{}{}
+	}
 }
 
 func (c *Core) locateLinks() {
@@ -57,44 +66,108 @@ func (c *Core) locateLinks() {
 	}
 }
 
-// rebuild counts every address anew.
-func (c *Core) rebuild(now lease.Instant) {
+// rebuild counts every address anew, after the configuration was old or our own
+// addresses changed. What is on offer, ready or asked for stays so where it still can.
+func (c *Core) rebuild(now lease.Instant, old *policy.Policy, e *Effects) {
+	before := c.order
+	c.order, c.direct = nil, nil
 	clear(c.parts)
-	c.order = c.order[:0]
+	c.endOffers(old)
 	for _, n := range c.pol.Networks {
 		for _, sn := range n.Subnets {
 			for _, conf := range sn.Pools {
 				p := c.newPart(conf)
 				c.parts[conf] = p
 				c.order = append(c.order, p)
+				if p.link != 0 {
+					c.direct = append(c.direct, p)
+				}
 			}
 		}
 	}
-	for next := c.table.Scan(0, 4096, c.untag); next != 0; {
-		next = c.table.Scan(next, 4096, c.untag)
+	c.eachRecord(func(s lease.Slot) { c.table.SetTag(s, 0) })
+	c.eachRecord(func(s lease.Slot) { c.account(c.table.Rec(s).Addr, now.M) })
+	for of := range c.offers.all {
+		if of.live {
+			c.account(of.addr, now.M)
+		}
 	}
-	account := func(s lease.Slot) { c.recount(s, now.M) }
-	for next := c.table.Scan(0, 4096, account); next != 0; {
-		next = c.table.Scan(next, 4096, account)
+	for _, p := range before {
+		c.keepReady(p)
 	}
-	c.keepOffers(now)
-	clear(c.checks.byAddr)
-	c.checks.waiting = 0
+	c.keepChecks(now, e)
 	c.checks.soon()
 }
 
-func (c *Core) untag(s lease.Slot) { c.table.SetTag(s, 0) }
+// endOffers ends the offers that the configuration in force does not allow any more, or
+// whose identities it hashes in another way than old did.
+func (c *Core) endOffers(old *policy.Policy) {
+	for of := range c.offers.all {
+		if of.live && !c.keepsOffer(old, of.addr) {
+			c.offers.end(of)
+		}
+	}
+}
 
-// recount is account for a record that no pool has counted yet.
-func (c *Core) recount(s lease.Slot, m int64) {
-	to, key := c.stateAt(s, m)
-	c.moveTo(c.table.Rec(s).Addr, s, to, key)
+// keepsOffer reports whether an offer of a can stand.
+func (c *Core) keepsOffer(old *policy.Policy, a dhcp4.Addr) bool {
+	sn, was := c.pol.SubnetOf(a), old.SubnetOf(a)
+	if sn == nil || was == nil || sn.Network.Subnets[0].Prefix != was.Network.Subnets[0].Prefix {
+		return false
+	}
+	r, had := sn.Network.ReservedBy(a), was.Network.ReservedBy(a)
+	if r != nil || had != nil {
+		return r != nil && had != nil && r.HType == had.HType && bytes.Equal(r.HW, had.HW) && bytes.Equal(r.ClientID, had.ClientID)
+	}
+	return c.idle(a) == pool.Free && sn.PoolOf(a) != nil
+}
+
+// keepReady keeps the ready addresses of a former pool that are still free and on
+// the same link.
+func (c *Core) keepReady(old *part) {
+	for a, at := range old.ready.All {
+		if p := c.part(a); p != nil && p.link != 0 && p.link == old.link {
+			if key, ok := p.pool.Key(a, pool.Free); ok {
+				p.ready.Add(a, at, key)
+			}
+		}
+	}
+	if p := c.part(old.cursor); p != nil {
+		p.cursor = old.cursor
+	}
+}
+
+// keepChecks keeps the questions that can still be answered. A DISCOVER whose question
+// cannot, or whose offer is over, is decided anew: none is lost for a reload (I15).
+func (c *Core) keepChecks(now lease.Instant, e *Effects) {
+	var ended []dhcp4.Addr
+	for a, ch := range c.checks.byAddr {
+		l := c.askable(a)
+		gone := l == nil || l.ID != ch.link
+		if ch.kind != passedOver && gone || ch.kind == forWaiter && c.offers.ofAddr(a) == nil {
+			ended = append(ended, a)
+		}
+	}
+	slices.Sort(ended)
+	waiters := make([]*waiter, 0, len(ended))
+	for _, a := range ended {
+		if w := c.checks.byAddr[a].from; w != nil {
+			waiters = append(waiters, w)
+		}
+		c.checks.drop(a)
+	}
+	for _, w := range waiters {
+		c.again(now, w, e)
+	}
 }
 
 // newPart makes a pool whose addresses are all never used, but for those that are
 // excluded, ours, or reserved.
 func (c *Core) newPart(conf *policy.Pool) *part {
 	p := &part{conf: conf, pool: pool.New(conf.Range), ready: new(pool.Ready)}
+	if l := c.askable(conf.Range.First); l != nil {
+		p.link = l.ID
+	}
 	for _, r := range conf.Exclude {
 		p.pool.MoveRange(r, pool.Free, pool.Excluded)
 	}
@@ -119,28 +192,3 @@ func (c *Core) newPart(conf *policy.Pool) *part {
 	p.cursor = p.pool.At(sipHash(c.k0, c.k1, conf.Range.First.Append(nil)) % p.pool.Size())
 	return p
 }
-
-// keepOffers keeps the live offers that the configuration still allows.
-func (c *Core) keepOffers(now lease.Instant) {
-	for i := c.offers.at(0).next; i != 0; i = c.offers.at(i).next {
-		of := c.offers.at(i)
-		if !of.live {
-			continue
-		}
-		of.taken = false
-		sn := c.pol.SubnetOf(of.addr)
-		p := c.part(of.addr)
-		if sn == nil || p == nil && sn.Network.ReservedBy(of.addr) == nil {
-			c.offers.end(of)
-			continue
-		}
-		if s := c.table.ByAddr(of.addr); p != nil && c.counted(of.addr, s) == pool.Free {
-			p.pool.Move(of.addr, pool.Free, pool.Offered, of.made)
-			c.table.SetTag(s, uint8(pool.Offered)+1)
-			of.taken = true
-		}
-	}
-	c.checks.ended = c.checks.ended[:0]
-}
-
-func sortAddrs(as []dhcp4.Addr) { slices.SortFunc(as, cmp.Compare[dhcp4.Addr]) }

@@ -2,7 +2,6 @@ package server
 
 import (
 	"encoding/binary"
-	"math"
 
 	"lessor/dhcp4"
 	"lessor/internal/lease"
@@ -25,13 +24,16 @@ type Core struct {
 	table *lease.Table
 	parts map[*policy.Pool]*part
 	order []*part // in the order of the configuration
-	own   map[dhcp4.Addr]struct{}
+	// direct are those of order whose addresses can be asked for by ARP.
+	direct []*part
+	own    map[dhcp4.Addr]struct{} // server identifiers of ours, also former ones
 
 	offers   offers
 	limit    limiter
 	checks   checks
 	released []freed // released addresses whose release is not durable yet
 
+	latest   int64  // the newest time that was told, CLOCK_BOOTTIME nanoseconds
 	seq      uint64 // revision of the newest change
 	durable  uint64
 	failing  bool // the store cannot commit (I17)
@@ -54,16 +56,12 @@ type ethernet struct {
 type part struct {
 	conf *policy.Pool
 	pool *pool.Pool
+	link wire.LinkID // where its addresses can be asked for by ARP; 0: nowhere
 
 	ready       *pool.Ready
+	asking      int        // of the look under way: addresses asked for that are not on the list
 	cursor      dhcp4.Addr // where the search for addresses to ask for goes on
 	recallUntil int64      // the first REQUEST wins until then: offers had to be recalled
-}
-
-// freed is an address that was released by the change with revision rev.
-type freed struct {
-	addr dhcp4.Addr
-	rev  uint64
 }
 
 // New returns a Core without configuration, interfaces or bindings. secret keys
@@ -81,10 +79,17 @@ func New(secret [16]byte, boot lease.BootID) *Core {
 	}
 }
 
+// at notes the time of an input, for those that come without.
+func (c *Core) at(now lease.Instant) { c.latest = max(c.latest, now.M) }
+
 // Restore takes over a record of the store. It is called at start for each, before
-// SetPolicy; b's deadlines are valid for the Core's boot (lease.Resume).
+// SetPolicy; b's deadlines are valid for the Core's boot (lease.Resume). What is no
+// record is passed over.
 func (c *Core) Restore(b *lease.Binding) {
 	s := c.table.Put(b)
+	if s == 0 {
+		return
+	}
 	c.wake(s)
 	c.seq = max(c.seq, b.Rev)
 	c.durable = c.seq
@@ -92,24 +97,45 @@ func (c *Core) Restore(b *lease.Binding) {
 
 // SetCareful begins careful mode, after a damaged, restored or lost store: for one
 // longest lease a NAK needs more reason, unknown renewers are adopted, and
-// addresses are checked before they are offered (docs/invariants.md, Clocks).
-func (c *Core) SetCareful(now lease.Instant) { c.careful = now.M + c.longestLease() }
+// addresses are checked before they are offered (docs/invariants.md, Clocks). It is
+// called after SetPolicy.
+func (c *Core) SetCareful(now lease.Instant) {
+	c.at(now)
+	c.careful = now.M + c.longestLease()
+}
 
+// longestLease is the longest finite lease that the configuration gives or that is
+// running, in nanoseconds; where there is none, the default one.
 func (c *Core) longestLease() int64 {
-	longest := int64(policy.DefaultLifetime)
-	for _, p := range c.order {
-		if p.conf.Max != lease.Infinite {
-			longest = max(longest, int64(p.conf.Max))
+	longest := uint32(0)
+	longer := func(t uint32) {
+		if t != lease.Infinite {
+			longest = max(longest, t)
 		}
 	}
-	for s := c.table.Scan(0, 0, nil); s != 0; {
-		s = c.table.Scan(s, math.MaxInt, func(s lease.Slot) {
-			if t := c.table.Rec(s).Lifetime; t != lease.Infinite {
-				longest = max(longest, int64(t))
+	for _, n := range c.pol.Networks {
+		for _, sn := range n.Subnets {
+			longer(sn.Max)
+			for _, p := range sn.Pools {
+				longer(p.Max)
 			}
-		})
+		}
+		for _, r := range n.Reservations() {
+			longer(r.Max)
+		}
 	}
-	return longest * second
+	c.eachRecord(func(s lease.Slot) { longer(c.table.Rec(s).Lifetime) })
+	if longest == 0 {
+		longest = policy.DefaultLifetime
+	}
+	return int64(longest) * second
+}
+
+// eachRecord calls fn for every record.
+func (c *Core) eachRecord(fn func(lease.Slot)) {
+	for next := c.table.Scan(0, 4096, fn); next != 0; {
+		next = c.table.Scan(next, 4096, fn)
+	}
 }
 
 // SetStoreFailing tells the Core that the store cannot commit, or can again. While
@@ -145,207 +171,4 @@ func (c *Core) Pools() []PoolCount {
 		}
 	}
 	return out
-}
-
-// Durable tells the Core that every change up to rev is durable. A released
-// address is free for others only from then on (I2b).
-func (c *Core) Durable(rev uint64) {
-	c.durable = max(c.durable, rev)
-	n := 0
-	for ; n < len(c.released) && c.released[n].rev <= c.durable; n++ {
-		f := c.released[n]
-		if s := c.table.ByAddr(f.addr); s != 0 && c.table.Rec(s).Rev == f.rev {
-			c.account(s, c.table.Rec(s).Free)
-		}
-	}
-	c.released = append(c.released[:0], c.released[n:]...)
-}
-
-// Rollback takes back changes that are not in the store and never will be: memory
-// is then what is durable. cs is in order; of two groups the later comes first.
-func (c *Core) Rollback(now lease.Instant, cs []lease.Change) {
-	for i := len(cs) - 1; i >= 0; i-- {
-		ch := &cs[i]
-		if ch.CompareOnly {
-			continue
-		}
-		addr := ch.After.Addr
-		if ch.Before.Addr == 0 {
-			if s := c.table.ByAddr(addr); s != 0 {
-				c.moveTo(addr, s, c.idle(addr), 0)
-				c.table.Delete(addr)
-			}
-			continue
-		}
-		s := c.table.Put(&ch.Before)
-		c.account(s, now.M)
-		c.wake(s)
-	}
-}
-
-// part is the pool that a belongs to now, or nil.
-func (c *Core) part(a dhcp4.Addr) *part {
-	if sn := c.pol.SubnetOf(a); sn != nil {
-		if p := sn.PoolOf(a); p != nil {
-			return c.parts[p]
-		}
-	}
-	return nil
-}
-
-// idle is the state of an address that nobody has.
-func (c *Core) idle(a dhcp4.Addr) pool.State {
-	sn := c.pol.SubnetOf(a)
-	if sn == nil {
-		return pool.Free
-	}
-	if sn.Network.ReservedBy(a) != nil {
-		return pool.Reserved
-	}
-	if _, never := sn.NeverOffer[a]; never || c.isOwn(a) {
-		return pool.Excluded
-	}
-	return pool.Free
-}
-
-// isOwn reports whether a is an address of one of our interfaces.
-func (c *Core) isOwn(a dhcp4.Addr) bool {
-	for i := range c.links {
-		for _, p := range c.links[i].Addrs {
-			if p.Addr == a {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// stateAt is the state in its pool of the address of record s at time m, and the
-// key that orders it there. A release counts only once it is durable.
-func (c *Core) stateAt(s lease.Slot, m int64) (pool.State, int64) {
-	r := c.table.Rec(s)
-	switch {
-	case r.State == lease.Released && r.Rev > c.durable:
-		return pool.Held, 0
-	case m >= r.Free:
-		key := r.Free
-		if key == 0 {
-			key = -1 // 0 is for addresses that nobody ever had
-		}
-		return c.idle(r.Addr), key
-	case r.State == lease.Declined:
-		return pool.Declined, r.Free
-	case r.State == lease.Bound && m < r.End:
-		return pool.Bound, 0
-	}
-	return pool.Held, 0
-}
-
-// account brings the pool of record s up to date with the record as of time m.
-// An address on offer stays so: ending the offer calls account again.
-func (c *Core) account(s lease.Slot, m int64) {
-	addr := c.table.Rec(s).Addr
-	if of := c.offers.ofAddr(addr); of != nil && of.taken {
-		return
-	}
-	to, key := c.stateAt(s, m)
-	c.moveTo(addr, s, to, key)
-}
-
-// moveTo moves the address of record s from the state that the record was counted
-// in to another.
-func (c *Core) moveTo(addr dhcp4.Addr, s lease.Slot, to pool.State, key int64) {
-	p := c.part(addr)
-	if p == nil {
-		return
-	}
-	from := c.counted(addr, s)
-	if from == to && to != pool.Free && to != pool.Declined {
-		return
-	}
-	if from == pool.Free {
-		p.ready.Remove(addr)
-	}
-	p.pool.Move(addr, from, to, key)
-	c.table.SetTag(s, uint8(to)+1)
-}
-
-// counted is the state that the pool has the address of record s in. A record that
-// is new in its table takes over from an address without a record.
-func (c *Core) counted(addr dhcp4.Addr, s lease.Slot) pool.State {
-	if tag := c.table.Tag(s); tag != 0 {
-		return pool.State(tag - 1)
-	}
-	return c.idle(addr)
-}
-
-// wake sets when record s changes its state by itself.
-func (c *Core) wake(s lease.Slot) {
-	r := c.table.Rec(s)
-	at := r.Free
-	if r.State == lease.Bound {
-		at = r.End
-	}
-	c.table.Wake(s, at)
-}
-
-// commit makes b the state of its address, in memory at once and as a change for
-// the store, and returns the change's revision. before is the record it replaces,
-// 0 for none.
-func (c *Core) commit(now lease.Instant, e *Effects, b *lease.Binding) uint64 {
-	if of := c.offers.ofAddr(b.Addr); of != nil {
-		c.endOffer(of, now.M)
-	}
-	delete(c.checks.byAddr, b.Addr) // an answer that comes now is its client's
-	c.seq++
-	b.Rev, b.Boot = c.seq, c.boot
-	ch := lease.Change{After: *b}
-	if s := c.table.ByAddr(b.Addr); s != 0 {
-		c.table.Binding(s, &ch.Before)
-		ch.Before.Boot = c.boot
-		e.keep(&ch.Before)
-	}
-	e.keep(&ch.After)
-	e.Changes = append(e.Changes, ch)
-	s := c.table.Put(b)
-	c.account(s, now.M)
-	c.wake(s)
-	if b.State == lease.Released {
-		c.released = append(c.released, freed{b.Addr, b.Rev})
-	}
-	return c.seq
-}
-
-// compare asks the store whether record s is still as it is here, and returns the
-// revision to wait for: a NAK that rests on a record must not rest on a stale one.
-func (c *Core) compare(e *Effects, s lease.Slot) uint64 {
-	c.seq++
-	ch := lease.Change{CompareOnly: true}
-	c.table.Binding(s, &ch.Before)
-	ch.Before.Boot = c.boot
-	e.keep(&ch.Before)
-	e.Changes = append(e.Changes, ch)
-	return c.seq
-}
-
-// keep copies b's slices into the memory of e.
-func (e *Effects) keep(b *lease.Binding) {
-	b.HW = e.copy(b.HW)
-	b.ClientID = e.copy(b.ClientID)
-	b.Hostname = e.copy(b.Hostname)
-	b.Agent = e.copy(b.Agent)
-}
-
-// copy returns a copy of b in the memory of e. Growing leaves earlier copies where
-// they are.
-func (e *Effects) copy(b []byte) []byte {
-	if len(b) == 0 {
-		return nil
-	}
-	if cap(e.arena)-len(e.arena) < len(b) {
-		e.arena = make([]byte, 0, max(2*cap(e.arena), 4096, len(b)))
-	}
-	n := len(e.arena)
-	e.arena = append(e.arena, b...)
-	return e.arena[n:len(e.arena):len(e.arena)]
 }

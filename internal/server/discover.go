@@ -32,6 +32,10 @@ func (c *Core) discover(q *request, e *Effects) Reason {
 		case waitsAlready:
 			return ProbePending
 		}
+		if c.mustCheck(q) {
+			c.endOffer(c.offers.ofAddr(ch.addr), q.now.M)
+			return NoCheck
+		}
 		c.unchecked(q, e, ch.addr)
 	}
 	if of := c.offers.ofAddr(ch.addr); of != nil {
@@ -61,12 +65,13 @@ func (c *Core) offerDuringFailure(q *request, e *Effects, live lease.Slot) Reaso
 }
 
 // choose picks the address in the order of I8: the reservation, the live binding,
-// what is on offer already, the last address, the requested one, a new one.
+// what is on offer already, the last address, the requested one, a new one. One that
+// somebody answered for just now is none of them, unless the client has it.
 func (c *Core) choose(q *request, e *Effects, live, last lease.Slot) (choice, Reason) {
-	careful := c.mustCheck(q)
 	if q.res != nil && q.res.Addr != 0 {
-		if st, _ := c.standing(q, q.res.Addr); st == free || st == mine || st == mineOnce {
-			return choice{q.res.Addr, careful && st == free && c.unproven(q, q.res.Addr)}, None
+		if c.reservationFree(q) {
+			st, _ := c.standing(q, q.res.Addr)
+			return choice{q.res.Addr, st == free && c.unproven(q, q.res.Addr)}, None
 		}
 		c.alarm(q, e, AlarmReservedInUse, q.res.Addr)
 	}
@@ -80,27 +85,33 @@ func (c *Core) choose(q *request, e *Effects, live, last lease.Slot) (choice, Re
 	}
 	if last != 0 {
 		a := c.table.Rec(last).Addr
-		if st, _ := c.standing(q, a); st == mineOnce && c.allowed(q, a) == None {
+		if st, _ := c.standing(q, a); st == mineOnce && c.allowed(q, a) == None && !c.checks.answers(a) {
 			return choice{addr: a}, None
 		}
 	}
-	if a := q.wanted; a != 0 && c.allowed(q, a) == None {
+	if a := q.wanted; a != 0 && c.allowed(q, a) == None && !c.checks.answers(a) {
 		if st, _ := c.standing(q, a); st == free || st == mineOnce {
 			return choice{a, st == free && c.unproven(q, a)}, None
 		}
 	}
-	return c.chooseNew(q, e, careful)
+	return c.chooseNew(q, e)
 }
 
 // chooseNew picks an address for a client that has none: one that was asked for by
 // ARP and stayed silent, else a never-used one near the client's hashed start, else
-// the one that was free longest, else the oldest offer's.
-func (c *Core) chooseNew(q *request, e *Effects, careful bool) (choice, Reason) {
+// the one that was free longest, else one that answered not long ago, else the oldest
+// offer's.
+func (c *Core) chooseNew(q *request, e *Effects) (choice, Reason) {
 	if a := c.takeReady(q); a != 0 {
 		return choice{addr: a}, None
 	}
-	a := c.takeFree(q)
+	a := c.takeFree(q, false)
+	answered := a == 0
+	if answered {
+		a = c.takeFree(q, true)
+	}
 	if a == 0 {
+		answered = false
 		if a = c.recall(q); a == 0 {
 			return choice{}, PoolFull
 		}
@@ -108,7 +119,7 @@ func (c *Core) chooseNew(q *request, e *Effects, careful bool) (choice, Reason) 
 	if !c.unproven(q, a) {
 		return choice{addr: a}, None
 	}
-	if careful || c.mustAskFirst(a) {
+	if c.mustCheck(q) || !answered && c.mustAskFirst(a) {
 		return choice{a, true}, None
 	}
 	c.unchecked(q, e, a)
@@ -133,32 +144,19 @@ func (c *Core) partsOf(q *request, fn func(*part) dhcp4.Addr) dhcp4.Addr {
 // back to the same place.
 func (p *part) start(q *request) dhcp4.Addr { return p.pool.At(q.id[0] % p.pool.Size()) }
 
-func (c *Core) takeReady(q *request) dhcp4.Addr {
-	for _, unused := range [2]bool{true, false} {
-		a := c.partsOf(q, func(p *part) dhcp4.Addr {
-			if _, has := p.pool.NextUnused(p.conf.Range.First); has != unused {
-				return 0
-			}
-			for {
-				a, ok := p.ready.Take(p.start(q))
-				if !ok || a != q.giaddr {
-					return a
-				}
-			}
-		})
-		if a != 0 {
-			return a
-		}
-	}
-	return 0
-}
+// maxSteps bounds the addresses that a search of one pool steps over because they
+// answered: a station that answers for thousands must not make each DISCOVER dear.
+const maxSteps = 256
 
-func (c *Core) takeFree(q *request) dhcp4.Addr {
+// takeFree searches the pools for a free address: a never-used one, else the one that
+// was free longest (I4). With answered it takes one that answered for itself too.
+func (c *Core) takeFree(q *request, answered bool) dhcp4.Addr {
+	skip := func(a dhcp4.Addr) bool { return a == q.giaddr || !answered && c.checks.answers(a) }
 	a := c.partsOf(q, func(p *part) dhcp4.Addr {
 		first, ok := p.pool.NextUnused(p.start(q))
 		a := first
-		for ok && c.passOver(q, a) {
-			if a, ok = p.pool.NextUnused(a + 1); a == first {
+		for n := 0; ok && skip(a); n++ {
+			if a, ok = p.pool.NextUnused(a + 1); a == first || n == maxSteps {
 				ok = false
 			}
 		}
@@ -172,11 +170,12 @@ func (c *Core) takeFree(q *request) dhcp4.Addr {
 	}
 	best, bestKey := dhcp4.Addr(0), int64(0)
 	c.partsOf(q, func(p *part) dhcp4.Addr {
+		n := 0
 		for a, key := range p.pool.Freed {
-			if c.passOver(q, a) {
+			if n++; skip(a) && n <= maxSteps {
 				continue
 			}
-			if best == 0 || key < bestKey {
+			if !skip(a) && (best == 0 || key < bestKey) {
 				best, bestKey = a, key
 			}
 			break
@@ -189,7 +188,24 @@ func (c *Core) takeFree(q *request) dhcp4.Addr {
 // recall takes back the oldest offer of the network, because no other address is
 // left. For a minute the first REQUEST then wins.
 func (c *Core) recall(q *request) dhcp4.Addr {
-	var from *part
+	for range 2 {
+		of, from := c.oldestOffer(q)
+		if of == nil {
+			return 0
+		}
+		a := of.addr
+		c.count.Recalled++
+		c.endOffer(of, q.now.M)
+		if a != q.giaddr { // a relay agent's own address is no client's
+			from.recallUntil = q.now.M + recallMemory
+			return a
+		}
+	}
+	return 0
+}
+
+// oldestOffer finds the oldest offer of an address of the network's pools.
+func (c *Core) oldestOffer(q *request) (of *offer, from *part) {
 	best, bestKey := dhcp4.Addr(0), int64(0)
 	c.partsOf(q, func(p *part) dhcp4.Addr {
 		if a, key, ok := p.pool.Oldest(pool.Offered); ok && (best == 0 || key < bestKey) {
@@ -197,79 +213,46 @@ func (c *Core) recall(q *request) dhcp4.Addr {
 		}
 		return 0
 	})
-	if best == 0 || best == q.giaddr {
-		return 0
+	if best == 0 {
+		return nil, nil
 	}
-	from.recallUntil = q.now.M + recallMemory
-	c.count.Recalled++
-	c.endOffer(c.offers.ofAddr(best), q.now.M)
-	return best
+	return c.offers.ofAddr(best), from
 }
 
 const recallMemory = 60 * second
 
-// offer notes that a is this client's alone until the offer ends.
+// offer notes that the address is this client's alone until the offer ends.
 func (c *Core) offer(q *request, ch choice) {
-	a := ch.addr
-	expires := q.now.M + c.pol.OfferLifetime
+	a, now := ch.addr, q.now.M
+	expires := now + c.pol.OfferLifetime
 	if of := c.offers.ofID(q.id); of != nil && of.live {
 		if of.addr == a {
-			if of.taken {
-				if p := c.part(a); p != nil {
-					p.pool.Move(a, pool.Offered, pool.Offered, q.now.M)
-				}
-			}
-			c.offers.renew(of, q.now.M, expires)
+			c.offers.renew(of, now, expires)
+			c.account(a, now)
 			return
 		}
-		c.endOffer(of, q.now.M)
+		c.endOffer(of, now)
 	}
 	if of := c.offers.ofAddr(a); of != nil { // another identity of the same reservation
-		c.endOffer(of, q.now.M)
+		c.endOffer(of, now)
 	}
 	if of := c.offers.oldest(); of != nil && c.offers.len() >= maxOffers {
 		if of.live {
-			if p := c.part(of.addr); p != nil {
-				p.recallUntil = q.now.M + recallMemory
-			}
 			c.count.Recalled++
-			c.endOffer(of, q.now.M)
+			c.endOffer(of, now)
 		}
 		c.offers.forget(of)
 	}
-	taken := false
-	if p := c.part(a); p != nil {
-		s := c.table.ByAddr(a)
-		if c.counted(a, s) == pool.Free {
-			p.ready.Remove(a)
-			p.pool.Move(a, pool.Free, pool.Offered, q.now.M)
-			c.table.SetTag(s, uint8(pool.Offered)+1)
-			taken = true
-		}
-	}
-	c.offers.add(offer{addr: a, taken: taken, id: q.id, made: q.now.M, expires: expires})
+	c.offers.add(offer{addr: a, id: q.id, made: now, expires: expires})
+	c.account(a, now)
 }
 
 // endOffer makes a live offer a past one and gives its address back.
 func (c *Core) endOffer(of *offer, m int64) {
-	a, taken := of.addr, of.taken
+	a := of.addr
 	c.offers.end(of)
 	c.forgetWaiter(a)
-	if !taken {
-		return
-	}
-	of.taken = false
-	p := c.part(a)
-	if p == nil {
-		return
-	}
-	if s := c.table.ByAddr(a); s != 0 {
-		to, key := c.stateAt(s, m)
-		p.pool.Move(a, pool.Offered, to, key)
-		c.table.SetTag(s, uint8(to)+1)
-		return
-	}
-	p.pool.Move(a, pool.Offered, c.idle(a), 0)
+	c.account(a, m)
 }
 
 func (c *Core) unchecked(q *request, e *Effects, a dhcp4.Addr) {

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"slices"
+
 	"lessor/dhcp4"
 	"lessor/internal/lease"
 	"lessor/internal/pool"
@@ -26,26 +28,41 @@ func (c *Core) decline(q *request, e *Effects) Reason {
 	if c.failing {
 		return StoreFailing
 	}
-	b := c.ended(q, a, s)
-	if c.mayTakeOut(a) {
-		b.State = lease.Declined
-		b.Free = q.now.M + c.pol.Probation
-		b.Until = lease.FloorSeconds(q.now.W) + c.pol.Probation/second
-	} else {
-		c.alarm(q, e, AlarmDeclineLimit, a)
-		c.recheckOldest(q.now, e, c.part(a))
-	}
 	if of != nil && of.live {
 		c.endOffer(of, q.now.M)
 	}
+	if !c.mayTakeOut(a) {
+		return c.declineOverLimit(q, e, a, st, s)
+	}
+	b := c.ended(q, a, s)
+	b.State = lease.Declined
+	b.Free = q.now.M + c.pol.Probation
+	b.Until = lease.FloorSeconds(q.now.W) + c.pol.Probation/second
 	rev := c.commit(q.now, e, &b)
 	c.farewell(q, e, EventDeclined, a, rev)
 	return None
 }
 
+// declineOverLimit believes a DECLINE when no more addresses of the pool may be out
+// (I5): the client's binding ends, and the address is passed over for a while, so that
+// the client is not offered it again at once.
+func (c *Core) declineOverLimit(q *request, e *Effects, a dhcp4.Addr, st standing, s lease.Slot) Reason {
+	c.alarm(q, e, AlarmDeclineLimit, a)
+	c.recheckOldest(q.now, e, c.part(a))
+	rev := uint64(0)
+	if st == mine {
+		b := c.ended(q, a, s)
+		rev = c.commit(q.now, e, &b)
+	}
+	c.passOver(q.now, a, q.pkt.Link)
+	c.farewell(q, e, EventDeclined, a, rev)
+	return None
+}
+
 // release ends a binding that its client gives back (RFC 2131 4.3.4). It counts
-// only from the holder itself, from the address it speaks of, on the binding's
-// own link; a relayed client's RELEASE carries neither giaddr nor option 82.
+// only from the holder itself, from the address it speaks of, and where the network
+// of the address is on a link of ours, by that link; a relayed client's RELEASE
+// carries neither giaddr nor option 82.
 func (c *Core) release(q *request, e *Effects) Reason {
 	if !c.isOurs(q.serverID) {
 		return NotOurServerID
@@ -57,10 +74,7 @@ func (c *Core) release(q *request, e *Effects) Reason {
 		return BadSource
 	}
 	st, s := c.standing(q, q.ciaddr)
-	if st != mine {
-		return NotHolder
-	}
-	if c.table.Rec(s).GIAddr == 0 && q.link.net != q.net {
+	if st != mine || !c.comesFrom(q, s) {
 		return NotHolder
 	}
 	if c.failing {
@@ -70,6 +84,14 @@ func (c *Core) release(q *request, e *Effects) Reason {
 	rev := c.commit(q.now, e, &b)
 	c.farewell(q, e, EventReleased, q.ciaddr, rev)
 	return None
+}
+
+// comesFrom reports whether the request came in where the client of record s can be.
+func (c *Core) comesFrom(q *request, s lease.Slot) bool {
+	if q.link.net == q.net {
+		return true
+	}
+	return c.table.Rec(s).GIAddr != 0 && !slices.ContainsFunc(c.links, func(l ethernet) bool { return l.net == q.net })
 }
 
 // ended is the state of a after its client gave it up now.
@@ -94,10 +116,11 @@ func (c *Core) farewell(q *request, e *Effects, kind EventKind, a dhcp4.Addr, re
 }
 
 // mayTakeOut reports whether another address of a's pool may be out: at most a
-// tenth of a pool, and 4, are out by DECLINE or check at once (I5).
+// tenth of a pool, and 4, are out by DECLINE or check at once (I5). A reserved address
+// may always: only its owner was offered it.
 func (c *Core) mayTakeOut(a dhcp4.Addr) bool {
 	p := c.part(a)
-	return p == nil || p.pool.Count(pool.Declined) < max(4, p.pool.Size()/10)
+	return p == nil || c.idle(a) == pool.Reserved || p.pool.Count(pool.Declined) < max(4, p.pool.Size()/10)
 }
 
 // inform answers a client that has an address by other means (RFC 2131 4.3.5): its

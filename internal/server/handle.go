@@ -33,7 +33,7 @@ type request struct {
 	agent    []byte     // option 82, nil where there is none
 	params   []byte     // option 55
 
-	replay bool // a DISCOVER whose ARP check has ended
+	waits int // ARP checks that this DISCOVER has waited for
 
 	idBuf, agentBuf, paramBuf, nameBuf [255]byte
 }
@@ -42,15 +42,16 @@ type request struct {
 // the handler of its message type answers it with effects in e or drops it for a
 // reason. p.Data is not kept. It allocates nothing in the steady state.
 func (c *Core) Handle(now lease.Instant, p *wire.Packet, e *Effects) {
+	c.at(now)
 	q := &c.q
-	q.now, q.pkt, q.replay = now, p, false
+	q.now, q.pkt, q.waits = now, p, 0
 	c.handle(q, e)
 }
 
 func (c *Core) handle(q *request, e *Effects) {
 	replies := len(e.Replies)
 	reason := c.read(q)
-	if !q.replay {
+	if q.waits == 0 {
 		c.count.Received[q.kind]++
 	}
 	if reason == None {
@@ -181,28 +182,36 @@ func (c *Core) locate(q *request) Reason {
 	q.ucast = p.Dst != dhcp4.Broadcast && !p.DstMAC.IsMulticast()
 	q.routed = !p.DstMAC.IsMulticast() && !(onEthernet && p.SrcMAC == wire.MAC(q.hw))
 	if q.giaddr != 0 {
-		if !q.giaddr.IsUnicastHost() || c.isOwn(q.giaddr) {
-			return BadGIAddr
-		}
-		sn := c.pol.SubnetOf(q.giaddr)
-		if sn == nil {
-			return NoSubnet
-		}
-		q.net = sn.Network
-		return None
+		return c.locateRelayed(q)
 	}
 	q.net = q.link.net
+	if q.routed && p.Src != q.ciaddr {
+		return BadSource
+	}
 	if q.ucast && q.ciaddr != 0 {
 		if sn := c.pol.SubnetOf(q.ciaddr); sn != nil {
 			q.net = sn.Network
-		}
-		if q.routed && p.Src != q.ciaddr {
-			return BadSource
 		}
 	}
 	if q.net == nil {
 		return NoSubnet
 	}
+	return None
+}
+
+// locateRelayed finds the network of a relayed packet: giaddr lies in it.
+func (c *Core) locateRelayed(q *request) Reason {
+	if !q.giaddr.IsUnicastHost() || c.isOwn(q.giaddr) {
+		return BadGIAddr
+	}
+	sn := c.pol.SubnetOf(q.giaddr)
+	if sn == nil {
+		return NoSubnet
+	}
+	if r := sn.Prefix.Range(); sn.Prefix.Bits <= 30 && (q.giaddr == r.First || q.giaddr == r.Last) {
+		return BadGIAddr // the answer would be a broadcast
+	}
+	q.net = sn.Network
 	return None
 }
 

@@ -67,3 +67,25 @@ type Event struct {
 	GIAddr   dhcp4.Addr
 	Lifetime uint32
 }
+
+// keep copies b's slices into the memory of e.
+func (e *Effects) keep(b *lease.Binding) {
+	b.HW = e.copy(b.HW)
+	b.ClientID = e.copy(b.ClientID)
+	b.Hostname = e.copy(b.Hostname)
+	b.Agent = e.copy(b.Agent)
+}
+
+// copy returns a copy of b in the memory of e. Growing leaves earlier copies where
+// they are.
+func (e *Effects) copy(b []byte) []byte {
+	if len(b) == 0 {
+		return nil
+	}
+	if cap(e.arena)-len(e.arena) < len(b) {
+		e.arena = make([]byte, 0, max(2*cap(e.arena), 4096, len(b)))
+	}
+	n := len(e.arena)
+	e.arena = append(e.arena, b...)
+	return e.arena[n:len(e.arena):len(e.arena)]
+}

@@ -19,7 +19,6 @@ type identity [2]uint64
 type offer struct {
 	addr    dhcp4.Addr
 	live    bool // false: expired, recalled or answered; kept for a while
-	taken   bool // the address counts as offered in its pool (it was free before)
 	checked bool // the conflict check is done, or was not asked for
 	id      identity
 	made    int64 // CLOCK_BOOTTIME nanoseconds
@@ -55,6 +54,16 @@ func newOffers() offers {
 func (o *offers) at(i int32) *offer { return &o.slab[i/slabStep][i%slabStep] }
 
 func (o *offers) len() int { return int(o.count) - 1 - len(o.unused) }
+
+// all walks the offers, live and past, in the order in which they were made. One may be
+// ended during the walk, but none added, renewed or forgotten.
+func (o *offers) all(yield func(*offer) bool) {
+	for i := o.at(0).next; i != 0; i = o.at(i).next {
+		if !yield(o.at(i)) {
+			return
+		}
+	}
+}
 
 // oldest is the offer that was made first, or nil.
 func (o *offers) oldest() *offer {

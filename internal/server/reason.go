@@ -39,6 +39,7 @@ const (
 	PoolFull
 	RateLimited
 	ProbePending
+	NoCheck
 	StoreFailing
 	LeaseEnding
 	Overload
@@ -90,6 +91,7 @@ var reasons = [NumReasons]reasonText{
 	PoolFull:          {"pool-full", "no address is left"},
 	RateLimited:       {"rate-limited", "over the limit of bindings that answer no offer"},
 	ProbePending:      {"probe-pending", "the offer waits for its ARP check"},
+	NoCheck:           {"no-check", "no offer may leave unchecked now, and too many checks are under way"},
 	StoreFailing:      {"store-failing", "the lease store cannot commit, so nothing new is promised"},
 	LeaseEnding:       {"lease-ending", "less than a second is left of the lease and the store cannot commit"},
 	Overload:          {"overload", "dropped to keep renewals served"},

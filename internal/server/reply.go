@@ -1,6 +1,8 @@
 package server
 
 import (
+	"slices"
+
 	"lessor/dhcp4"
 	"lessor/internal/lease"
 	"lessor/internal/policy"
@@ -50,13 +52,15 @@ func (r *replyScratch) lease(t uint32) {
 }
 
 // parameters adds what the client asked for in option 55, in its order, as far as
-// it is configured; a client that sends no list gets everything.
+// it is configured; a client that sends no list gets everything. The mask stands before
+// the routers (RFC 2132 3.3).
 func (r *replyScratch) parameters(q *request, base *policy.OptionSet) {
 	var own *policy.OptionSet
 	if q.res != nil {
 		own = q.res.Options
 	}
 	if !q.view.Has(dhcp4.OptDHCPParameterRequestList) {
+		r.parameter(own, base, dhcp4.OptSubnetMask)
 		for _, set := range [2]*policy.OptionSet{own, base} {
 			for _, o := range set.All() {
 				r.add(o.Code, o.Data)
@@ -64,12 +68,27 @@ func (r *replyScratch) parameters(q *request, base *policy.OptionSet) {
 		}
 		return
 	}
-	for _, code := range q.params {
-		if v, ok := own.Get(dhcp4.Code(code)); ok {
-			r.add(dhcp4.Code(code), v)
-		} else if v, ok := base.Get(dhcp4.Code(code)); ok {
-			r.add(dhcp4.Code(code), v)
+	// A client that gets the routes of option 121 has no use for 3 and 33 (RFC 3442).
+	classless := slices.Contains(q.params, byte(dhcp4.OptClasslessStaticRoute)) &&
+		(own.Has(dhcp4.OptClasslessStaticRoute) || base.Has(dhcp4.OptClasslessStaticRoute))
+	for _, p := range q.params {
+		code := dhcp4.Code(p)
+		if classless && (code == dhcp4.OptRouters || code == dhcp4.OptStaticRoutes) {
+			continue
 		}
+		if code == dhcp4.OptRouters && slices.Contains(q.params, byte(dhcp4.OptSubnetMask)) {
+			r.parameter(own, base, dhcp4.OptSubnetMask)
+		}
+		r.parameter(own, base, code)
+	}
+}
+
+// parameter adds an option of the client's reservation, else of its pool or subnet.
+func (r *replyScratch) parameter(own, base *policy.OptionSet, code dhcp4.Code) {
+	if v, ok := own.Get(code); ok {
+		r.add(code, v)
+	} else if v, ok := base.Get(code); ok {
+		r.add(code, v)
 	}
 }
 
@@ -148,16 +167,32 @@ func (c *Core) echoClientID(q *request) {
 }
 
 // serverID is the server identifier for a reply with address a: the configured one,
+// else the one by which the client named us, for it ignores any other (RFC 2131 4.4.1),
 // else our address in a's subnet, else the first of the interface.
 func (c *Core) serverID(q *request, a dhcp4.Addr) dhcp4.Addr {
-	if c.pol.ServerIdentifier != 0 {
+	switch {
+	case c.pol.ServerIdentifier != 0:
 		return c.pol.ServerIdentifier
+	case q.kind != dhcp4.Request:
+	case c.isOwn(q.serverID):
+		return q.serverID
+	case q.ciaddr != 0 && q.giaddr == 0 && q.ucast && c.isOwn(q.pkt.Dst):
+		return q.pkt.Dst
 	}
-	return c.sourceFor(q, a)
+	return c.addressFor(q, a)
 }
 
-// sourceFor is our own address to send from.
+// sourceFor is our own address to send from: that which the packet was sent to, else our
+// address in a's subnet, else the first of the interface.
 func (c *Core) sourceFor(q *request, a dhcp4.Addr) dhcp4.Addr {
+	if q.ucast && c.isOwn(q.pkt.Dst) {
+		return q.pkt.Dst
+	}
+	return c.addressFor(q, a)
+}
+
+// addressFor is our address in a's subnet, else the first of the interface.
+func (c *Core) addressFor(q *request, a dhcp4.Addr) dhcp4.Addr {
 	if sn := c.pol.SubnetOf(a); a != 0 && sn != nil {
 		for _, p := range q.link.Addrs {
 			if sn.Prefix.Contains(p.Addr) {

@@ -55,8 +55,6 @@ func (c *Core) grantable(q *request, a dhcp4.Addr) Reason {
 		return NakBoundToOther
 	case out:
 		return NakDeclined
-	case nowhereIn:
-		return NakNotAllowed
 	case onOffer:
 		// An offer is its client's alone, but while offers had to be recalled the first
 		// of those who were offered the address wins.
@@ -173,33 +171,16 @@ func (c *Core) grant(q *request, e *Effects, a dhcp4.Addr) Reason {
 			return None
 		}
 	}
-	b := lease.Binding{Addr: a, State: lease.Bound, HType: q.htype, HW: q.hw, Lifetime: c.lifetimeFor(q, a)}
-	wallNow := lease.FloorSeconds(q.now.W)
-	b.Start, b.Renewed = wallNow, wallNow
-	b.Until = lease.CeilSeconds(lease.After(q.now.W, b.Lifetime))
-	b.Grace = c.grace(b.Lifetime)
-	b.End, b.Free = lease.Deadlines(q.now.M, b.Lifetime, b.Grace)
-	if len(q.rawID) >= 2 {
-		b.ClientID = q.rawID
-	}
+	b := c.newBinding(q, a)
 	kind := EventBound
-	if st == mine {
-		kind = EventRenewed
+	if st == mine || st == mineOnce {
 		var old lease.Binding
 		c.table.Binding(s, &old)
-		b.Start = old.Start
-		b.Free = max(b.Free, old.Free) // an ACK that promised longer may be the one that arrived
-		b.GIAddr, b.Agent = old.GIAddr, e.copy(old.Agent)
-		if b.ClientID == nil {
-			b.ClientID = e.copy(old.ClientID) // a record keeps both keys
+		b.Free = max(b.Free, promised(q, &old))
+		if st == mine {
+			kind = EventRenewed
+			c.keepOf(q, e, &b, &old)
 		}
-		b.Hostname = e.copy(old.Hostname)
-	}
-	if q.giaddr != 0 {
-		b.GIAddr, b.Agent = q.giaddr, q.agent
-	}
-	if name, ok := q.view.Get(dhcp4.OptHostName, q.nameBuf[:0]); ok {
-		b.Hostname = name
 	}
 	if of := c.offers.ofID(q.id); of != nil && of.live && of.addr != a {
 		c.endOffer(of, q.now.M)
@@ -211,6 +192,51 @@ func (c *Core) grant(q *request, e *Effects, a dhcp4.Addr) Reason {
 		Hostname: e.copy(b.Hostname), GIAddr: q.giaddr, Lifetime: b.Lifetime})
 	c.replyAck(q, e, a, b.Lifetime, rev)
 	return None
+}
+
+// newBinding is a lease of a that begins with the request. Its slices alias the packet.
+func (c *Core) newBinding(q *request, a dhcp4.Addr) lease.Binding {
+	b := lease.Binding{Addr: a, State: lease.Bound, HType: q.htype, HW: q.hw, Lifetime: c.lifetimeFor(q, a)}
+	b.Start = lease.FloorSeconds(q.now.W)
+	b.Renewed = b.Start
+	b.Until = lease.CeilSeconds(lease.After(q.now.W, b.Lifetime))
+	b.Grace = c.grace(b.Lifetime)
+	b.End, b.Free = lease.Deadlines(q.now.M, b.Lifetime, b.Grace)
+	if len(q.rawID) >= 2 {
+		b.ClientID = q.rawID
+	}
+	if q.giaddr != 0 {
+		b.GIAddr, b.Agent = q.giaddr, q.agent
+	}
+	if name, ok := q.view.Get(dhcp4.OptHostName, q.nameBuf[:0]); ok {
+		b.Hostname = name[:min(len(name), len(q.nameBuf))] // a store keeps no more
+	}
+	return b
+}
+
+// keepOf keeps of the client's binding what the request does not say anew. A request
+// that came through a router or a relay agent's port tells nothing of a link.
+func (c *Core) keepOf(q *request, e *Effects, b, old *lease.Binding) {
+	b.Start = old.Start
+	if b.ClientID == nil {
+		b.ClientID = e.copy(old.ClientID) // a record keeps both keys
+	}
+	if q.giaddr == 0 && q.routed {
+		b.GIAddr, b.Agent = old.GIAddr, e.copy(old.Agent)
+	}
+	if b.Hostname == nil {
+		b.Hostname = e.copy(old.Hostname)
+	}
+}
+
+// promised is until when the address was promised to its client by old: an ACK that
+// promised longer than the next one may be the one that arrived. Only an infinite lease
+// that was shortened is over once its client renews: with it in hand it never would.
+func promised(q *request, old *lease.Binding) int64 {
+	if old.Free == forever && old.Lifetime != lease.Infinite && q.ciaddr != 0 {
+		return 0
+	}
+	return old.Free
 }
 
 // grace is how many seconds an address is held for its client after a lease of t
@@ -229,7 +255,7 @@ func (c *Core) needsNoWrite(q *request, s lease.Slot) (left uint32, enough bool)
 	r := c.table.Rec(s)
 	left = lease.Remaining(r.End, q.now.M)
 	if r.Lifetime == lease.Infinite {
-		return left, c.table.XID(s) == q.view.XID() && q.kind == dhcp4.Request && r.End == forever
+		return left, c.table.XID(s) == q.view.XID() && r.End == forever
 	}
 	if left == 0 || !sameKeys(c, q, s) {
 		return left, false

@@ -2,7 +2,6 @@ package server
 
 import (
 	"bytes"
-	"math"
 
 	"lessor/dhcp4"
 	"lessor/internal/lease"
@@ -12,20 +11,16 @@ import (
 type standing uint8
 
 const (
-	free      standing = iota // nobody's
-	mine                      // bound to this client, or in its grace
-	mineOnce                  // was this client's last
-	others                    // bound to another, or held
-	out                       // declined
-	onOffer                   // on offer to another
-	nowhereIn                 // not free for a reason of its own: our own address, or giaddr
+	free     standing = iota // nobody's
+	mine                     // bound to this client, or in its grace
+	mineOnce                 // was this client's last
+	others                   // bound to another, or held
+	out                      // declined
+	onOffer                  // on offer to another
 )
 
 // standing looks an address up; s is its record, 0 for none.
 func (c *Core) standing(q *request, a dhcp4.Addr) (st standing, s lease.Slot) {
-	if a == q.giaddr || c.isOwn(a) {
-		return nowhereIn, c.table.ByAddr(a)
-	}
 	if s = c.table.ByAddr(a); s != 0 {
 		r := c.table.Rec(s)
 		held := q.now.M < r.Free || r.State == lease.Released && r.Rev > c.durable
@@ -76,13 +71,16 @@ func (c *Core) allowed(q *request, a dhcp4.Addr) Reason {
 	if sn == nil {
 		return NakWrongNetwork
 	}
+	if a == q.giaddr || c.isOwn(a) {
+		return NakNotAllowed
+	}
 	if r := q.net.ReservedBy(a); r != nil {
 		if r == q.res {
 			return None
 		}
 		return NakReserved
 	}
-	if _, never := sn.NeverOffer[a]; never || sn.PoolOf(a) == nil || a == q.giaddr || c.isOwn(a) {
+	if _, never := sn.NeverOffer[a]; never || sn.PoolOf(a) == nil {
 		return NakNotAllowed
 	}
 	if q.res != nil && q.res.Addr != 0 && c.reservationFree(q) {
@@ -93,15 +91,42 @@ func (c *Core) allowed(q *request, a dhcp4.Addr) Reason {
 
 // reservationFree reports whether the client could have its reserved address now.
 func (c *Core) reservationFree(q *request) bool {
-	st, _ := c.standing(q, q.res.Addr)
-	return st == free || st == mine || st == mineOnce
+	a := q.res.Addr
+	if a == q.giaddr || c.isOwn(a) {
+		return false
+	}
+	switch st, _ := c.standing(q, a); st {
+	case mine:
+		return true
+	case free, mineOnce:
+		return !c.checks.answers(a)
+	}
+	return false
 }
 
-// bindings finds what the client has in this network: its live binding (the one
-// that lasts longest, one that the configuration allows before one that it does
-// not), and the address it had last.
+// rank orders the records of one client: what the configuration allows first, then what
+// is its own by the very key that it sent, then what lasts longest.
+type rank struct {
+	allowed, exact bool
+	end            int64
+}
+
+func (r rank) above(o rank) bool {
+	switch {
+	case r.allowed != o.allowed:
+		return r.allowed
+	case r.exact != o.exact:
+		return r.exact
+	}
+	return r.end > o.end
+}
+
+// bindings finds what the client has in this network, its live binding and the address
+// that it had last; of several the best by rank. A record with a client identifier is
+// found by the hardware address of a client that sends none, but whoever copies a
+// hardware address under identifiers of its own comes after the address's own record.
 func (c *Core) bindings(q *request) (live, last lease.Slot) {
-	liveEnd, lastEnd, liveAllowed := int64(math.MinInt64), int64(math.MinInt64), false
+	var liveRank, lastRank rank
 	next := c.table.NextByHW
 	s := lease.Slot(0)
 	if q.clientID != nil {
@@ -114,13 +139,13 @@ func (c *Core) bindings(q *request) (live, last lease.Slot) {
 		if q.net.Contains(r.Addr) == nil || r.State == lease.Declined {
 			continue
 		}
+		is := rank{c.allowed(q, r.Addr) == None, q.clientID != nil || !c.pol.MatchClientID || len(c.table.ClientID(s)) == 0, r.End}
 		if r.State == lease.Bound && q.now.M < r.Free {
-			ok := c.allowed(q, r.Addr) == None
-			if ok && !liveAllowed || ok == liveAllowed && r.End > liveEnd {
-				live, liveEnd, liveAllowed = s, r.End, ok
+			if live == 0 || is.above(liveRank) {
+				live, liveRank = s, is
 			}
-		} else if r.End >= lastEnd {
-			last, lastEnd = s, r.End
+		} else if last == 0 || is.above(lastRank) {
+			last, lastRank = s, is
 		}
 	}
 	return live, last

@@ -5,6 +5,7 @@ import (
 
 	"lessor/dhcp4"
 	"lessor/internal/lease"
+	"lessor/internal/pool"
 )
 
 // maxDue bounds the records that one Tick looks at; the rest come with the next,
@@ -15,6 +16,7 @@ const maxDue = 4096
 // checks that stayed silent. It is called when the time of NextTick has come;
 // earlier or later does no harm but to punctuality.
 func (c *Core) Tick(now lease.Instant, e *Effects) {
+	c.at(now)
 	for range maxDue {
 		s, ok := c.table.Due(now.M)
 		if !ok {
@@ -50,12 +52,13 @@ func (c *Core) due(now lease.Instant, s lease.Slot, e *Effects) {
 	}
 	if now.M < r.Free {
 		c.table.Wake(s, r.Free)
-		if r.State == lease.Bound {
-			e.Events = append(e.Events, Event{Kind: EventExpired, Addr: r.Addr, GIAddr: r.GIAddr,
-				HType: r.HType, HW: e.copy(c.hwOf(s)), ClientID: e.copy(c.table.ClientID(s)), Lifetime: r.Lifetime})
-		}
 	}
-	c.account(s, now.M)
+	// After a long sleep the end and the end of the grace come at once.
+	if r.State == lease.Bound && (now.M < r.Free || c.table.Tag(s) == uint8(pool.Bound)+1) {
+		e.Events = append(e.Events, Event{Kind: EventExpired, Addr: r.Addr, GIAddr: r.GIAddr,
+			HType: r.HType, HW: e.copy(c.hwOf(s)), ClientID: e.copy(c.table.ClientID(s)), Lifetime: r.Lifetime})
+	}
+	c.account(r.Addr, now.M)
 }
 
 func (c *Core) hwOf(s lease.Slot) []byte {
@@ -90,6 +93,7 @@ var (
 // end; with immediate it is free at once, and offered only after an ARP check
 // where there can be one.
 func (c *Core) Release(now lease.Instant, a dhcp4.Addr, immediate bool, e *Effects) error {
+	c.at(now)
 	s := c.table.ByAddr(a)
 	if s == 0 || now.M >= c.table.Rec(s).Free {
 		return ErrNotBound

@@ -28,7 +28,8 @@ import (
 //
 //	config         a configuration file, put in force
 //	links          one interface a line: NAME ADDR/BITS... [mac=] [mtu=]
-//	time +5s       time passes; ticks come when they are due. wall=+1h steps the wall clock too
+//	time +5s       time passes; ticks come when they are due. wall=+1h steps the wall clock too,
+//	               quiet counts the ARP questions of that time instead of printing them
 //	discover …     a packet: also request, decline, release, inform, bootp, raw
 //	arp            a station speaks: IP MAC [link]
 //	commit         what is pending becomes durable. Without "manual" each command commits
@@ -61,6 +62,8 @@ type harness struct {
 	store   map[dhcp4.Addr]lease.Binding
 	links   []wire.Link
 	conf    *config.Config
+	quiet   bool
+	asked   int
 }
 
 var secret = [16]byte{1, 2, 3, 4}
@@ -161,6 +164,13 @@ func (h *harness) pass(d *datadriven.TestData) {
 		}
 		h.now.W += int64(w)
 	}
+	h.quiet, h.asked = d.HasArg("quiet"), 0
+	defer func() {
+		if h.quiet && h.asked > 0 {
+			fmt.Fprintf(&h.out, "asked by ARP %d times\n", h.asked)
+		}
+		h.quiet = false
+	}()
 	end := h.now.M + int64(step)
 	for range 1_000_000 {
 		at := h.core.NextTick()
@@ -214,7 +224,11 @@ func (h *harness) flush() {
 		h.event(&h.e.Events[i])
 	}
 	asked := 0
+	h.asked += len(h.e.Probes)
 	for _, p := range h.e.Probes {
+		if h.quiet {
+			break
+		}
 		if len(h.e.Probes) > 4 {
 			asked++
 			continue
