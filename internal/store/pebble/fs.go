@@ -83,7 +83,14 @@ type changeError struct {
 	err      error
 }
 
-func (e *changeError) Error() string { return e.op + " " + e.name + ": " + e.err.Error() }
+func (e *changeError) Error() string {
+	text := e.err.Error()
+	if strings.Contains(text, e.name) {
+		return text // the system's errors say it all
+	}
+	return e.op + " " + e.name + ": " + text
+}
+
 func (e *changeError) Unwrap() error { return e.err }
 
 // refusesChanges reports whether err came of a change of the disk that failed.

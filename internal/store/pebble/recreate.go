@@ -51,20 +51,23 @@ func (s *Store) Recreate(ctx context.Context, mark lease.Mark, next func([]lease
 		if err := w.putRecords(next); err != nil {
 			return err
 		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
 		w.setMeta(mark, s.pos+1, rec)
 		carry = s.carryFrom(w, old)
 		var werr errWrite
 		if errors.As(carry, &werr) {
 			return carry
 		}
-		return nil
+		return ctx.Err()
 	})
 	if err != nil {
 		return fmt.Errorf("cannot write a new store: %w", err)
 	}
+	return s.leave(old, g, mark, carry)
+}
+
+// leave goes over from old to g. carry is why g has not all of old's history, nil if
+// it has.
+func (s *Store) leave(old, g *generation, mark lease.Mark, carry error) error {
 	aside := uint64(0)
 	if carry != nil {
 		aside = old.num
