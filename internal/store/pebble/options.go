@@ -39,9 +39,11 @@ type Options struct {
 // the log (up to the size of a memtable, twice) must leave room for a second store.
 const (
 	memTableSize = 4 << 20
-	memTableStop = 32 // Pebble's own stop, which is never reached: see maxImmutable
-	maxImmutable = 16 // memtables that wait for their flush before Commit waits; Pebble itself lets
-	// several small first ones wait until they are worth a flush
+	memTableStop = 6 // Pebble's own stop, which is never reached: see maxImmutable
+	// maxImmutable is how many memtables may wait before Commit waits for the flush that
+	// runs. While none runs it does not wait: several small first memtables are let
+	// gather by Pebble until they are worth one.
+	maxImmutable   = 3
 	maxL0Tables    = 48
 	l0Stop         = 1000 // sub-levels; Commit waits for maxL0Tables tables long before
 	blockCacheSize = 4 << 20
