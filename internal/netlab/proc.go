@@ -138,6 +138,11 @@ func (p *Proc) Stop(timeout time.Duration) error {
 // Wait waits for the program to end; ended is false when the timeout passed first.
 func (p *Proc) Wait(timeout time.Duration) (err error, ended bool) {
 	select {
+	case <-p.done: // also when the timeout is zero
+		return p.err, true
+	default:
+	}
+	select {
 	case <-p.done:
 		return p.err, true
 	case <-time.After(timeout):

@@ -130,6 +130,7 @@ func (d *disk) open(name string, flags int) (f *os.File, err error) {
 // thirty. When the power really goes, nobody is there to hear that answer.
 type powerCutter struct {
 	begun atomic.Bool // the system call is about to be made, or was
+	ended atomic.Bool // it has returned: no sync that begins now can succeed
 	done  chan error
 	over  bool
 }
@@ -141,7 +142,9 @@ func (d *disk) cutAfter(r *rand.Rand, lo, hi time.Duration) *powerCutter {
 	go func() {
 		time.Sleep(wait)
 		c.begun.Store(true)
-		c.done <- d.cut()
+		err := d.cut()
+		c.ended.Store(true)
+		c.done <- err
 	}()
 	return c
 }

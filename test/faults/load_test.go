@@ -32,7 +32,7 @@ type load struct {
 
 	promises map[dhcp4.Addr]*promise
 	holders  []dhcp4.Addr // keys of promises, in the order of their first ACK
-	doubles  []string     // addresses promised to two clients
+	wrong    []string     // promises that should not have been made
 
 	acks, naks int
 	full       int // ACKs of the full lease time
@@ -41,10 +41,10 @@ type load struct {
 	slowest    time.Duration
 	onAck      func()
 
-	// frozen, if not nil, says that promises are not counted any more; late counts the
-	// ACKs that come then.
-	frozen func() bool
-	late   int
+	// cut, if not nil, says when promises are not counted any more; late counts the ACKs
+	// that come then.
+	cut  *powerCutter
+	late int
 
 	// newest makes the last ACK count instead of the one that promised most.
 	newest bool
@@ -69,6 +69,8 @@ type slot struct {
 	sent    time.Time // the first REQUEST, in whole seconds what the promise counts from
 	due     time.Time
 	frame   []byte
+
+	afterCut bool // the REQUEST was first sent when the power was gone
 }
 
 func (s *site) newLoad(outstanding int, renew float64) *load {
@@ -120,7 +122,7 @@ func (l *load) hear(wait time.Duration, stop func() bool) error {
 func (l *load) begin(i int) {
 	s := &l.slots[i]
 	now := time.Now()
-	*s = slot{begun: now, sent: now, due: now.Add(l.retry), xid: l.xid(i)}
+	*s = slot{begun: now, sent: now, due: now.Add(l.retry), xid: l.xid(i), afterCut: l.powerless()}
 	var m e2e.Msg
 	if len(l.holders) > 4*len(l.slots) && l.rand.Float64() < l.renew {
 		s.addr, s.renewal = l.holders[l.rand.IntN(len(l.holders))], true
@@ -134,6 +136,9 @@ func (l *load) begin(i int) {
 	s.frame = m.Frame()
 	l.out = append(l.out, s.frame)
 }
+
+// powerless reports whether the power is gone by now.
+func (l *load) powerless() bool { return l.cut != nil && l.cut.ended.Load() }
 
 // xid is a new transaction id that leads back to the slot.
 func (l *load) xid(i int) uint32 {
@@ -161,7 +166,7 @@ func (l *load) frame(b []byte, stop func() bool) {
 		if s.xid == v.XID() && s.addr == 0 {
 			s.addr = v.YIAddr()
 			s.server, _ = v.Addr(dhcp4.OptDHCPServerIdentifier)
-			s.xid, s.sent = l.xid(i), time.Now()
+			s.xid, s.sent, s.afterCut = l.xid(i), time.Now(), l.powerless()
 			m := e2e.Select(s.mac, s.xid, s.addr, s.server)
 			s.frame, s.due = m.Frame(), s.sent.Add(l.retry)
 			l.out = append(l.out, s.frame)
@@ -181,12 +186,14 @@ func (l *load) frame(b []byte, stop func() bool) {
 
 // acked notes what an ACK promises.
 func (l *load) acked(s *slot, v *dhcp4.View) {
-	if l.frozen != nil && l.frozen() {
-		l.late++
+	life, _ := v.Uint32(dhcp4.OptDHCPLeaseTime)
+	if l.cut != nil && l.cut.begun.Load() {
+		if l.late++; s.afterCut && life == lifetime {
+			l.wrong = append(l.wrong, fmt.Sprintf("%s was promised for the full time after the power was gone", v.YIAddr()))
+		}
 		return
 	}
 	l.acks++
-	life, _ := v.Uint32(dhcp4.OptDHCPLeaseTime)
 	if life == lifetime {
 		l.full++
 	} else {
@@ -201,7 +208,7 @@ func (l *load) acked(s *slot, v *dhcp4.View) {
 		l.holders = append(l.holders, addr)
 	}
 	if p.mac != s.mac {
-		l.doubles = append(l.doubles, fmt.Sprintf("%s was promised to %x and to %x", addr, p.mac, s.mac))
+		l.wrong = append(l.wrong, fmt.Sprintf("%s was promised to %x and to %x", addr, p.mac, s.mac))
 	}
 	if p.until = max(p.until, until); l.newest {
 		p.until = until
@@ -232,7 +239,7 @@ func (l *load) missing(stored map[string]control.Lease) (wrong []string) {
 			wrong = append(wrong, fmt.Sprintf("%s ends at %v, was promised until %s", addr, got.Expires, time.Unix(p.until, 0).UTC()))
 		}
 	}
-	return append(wrong, l.doubles...)
+	return append(wrong, l.wrong...)
 }
 
 // mustHold fails the test when anything that was promised is not in stored.
