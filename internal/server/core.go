@@ -40,6 +40,7 @@ type Core struct {
 	overload bool
 	careful  int64 // careful mode until then, CLOCK_BOOTTIME nanoseconds
 	zeroConf int64 // every offer is checked until then
+	quiet    int64 // no more is said of unchecked offers until then
 
 	count Counters
 	q     request // of the packet under way

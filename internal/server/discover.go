@@ -255,8 +255,14 @@ func (c *Core) endOffer(of *offer, m int64) {
 	c.account(a, m)
 }
 
+// unchecked counts an offer that leaves without an ARP check. A burst does that to
+// many, so it is said once a minute.
 func (c *Core) unchecked(q *request, e *Effects, a dhcp4.Addr) {
 	c.count.Unchecked++
+	if q.now.M < c.quiet {
+		return
+	}
+	c.quiet = q.now.M + 60*second
 	c.alarm(q, e, AlarmUnchecked, a)
 }
 
