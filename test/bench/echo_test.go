@@ -197,7 +197,9 @@ func (g *gathering) commit(conn *echoConn, db *pebble.DB) error {
 		g.mu.Unlock()
 		for _, e := range group {
 			for i := range e.n {
-				binary.BigEndian.PutUint32(key[1:], binary.BigEndian.Uint32(e.data[i][30:])%poolSize)
+				// Clients come in order; their addresses, by which records are kept, do not.
+				client := binary.BigEndian.Uint32(e.data[i][30:])
+				binary.BigEndian.PutUint32(key[1:], client*2654435761>>12)
 				copy(value[:], e.data[i][:44])
 				if err := batch.Set(key[:], value[:], nil); err != nil {
 					return err
