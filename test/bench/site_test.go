@@ -27,9 +27,6 @@ var (
 	farFirst   = dhcp4.MustParseAddr("198.19.1.0")
 )
 
-// poolSize is the number of addresses of each of the two pools.
-const poolSize = 254 * 256
-
 const lessorConfig = `
 interfaces: [eth0]
 valid-lifetime: 1h
