@@ -81,7 +81,7 @@ func (c *Core) choose(q *request, e *Effects, live, last lease.Slot) (choice, Re
 		}
 	}
 	if of := c.offers.ofID(q.id); of != nil && of.live && c.grantable(q, of.addr) == None {
-		return choice{of.addr, !of.checked && c.unproven(q, of.addr)}, None
+		return choice{of.addr, c.unproven(q, of.addr)}, None
 	}
 	if last != 0 {
 		a := c.table.Rec(last).Addr

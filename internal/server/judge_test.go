@@ -176,15 +176,17 @@ func (w *world) judge(x waiting) {
 		w.judgeOffer(c, a)
 		return
 	}
-	if b := w.h.store[a]; b.State != lease.Bound || b.Boot == w.h.boot && b.End < x.at+int64(t)*1e9 {
+	b := w.h.store[a]
+	if b.State != lease.Bound || b.Boot == w.h.boot && b.End < x.at+int64(t)*1e9 {
 		w.t.Fatalf("an ACK of %s for %d s left and is not durable (I2): %+v", a, t, b)
 	}
-	p := promise{client: c, end: x.at + int64(t)*1e9 + int64(lease.Grace(t))*1e9}
+	// What is stored says whose it is: an answer without a write changes no keys.
+	p := promise{client: clientOf(b.HW, b.ClientID), end: x.at + int64(t)*1e9 + int64(lease.Grace(t))*1e9}
 	if h, ok := w.held[a]; ok && h.end > now {
 		p.end = max(p.end, h.end)
-		if c.cid == "" {
-			p.cid = h.cid // a record keeps both keys
-		}
+	}
+	if !w.same(p.client, c, a) {
+		w.t.Fatalf("%s was acknowledged to %v and stored for %v", a, c, p.client)
 	}
 	w.held[a] = p
 	w.dropOffers(c)

@@ -23,6 +23,9 @@ func (c *Core) unproven(q *request, a dhcp4.Addr) bool {
 	if q.giaddr != 0 || c.askable(a) == nil {
 		return false
 	}
+	if of := c.offers.ofAddr(a); of != nil && of.id == q.id && of.checked {
+		return false
+	}
 	p := c.part(a)
 	return p == nil || !p.ready.Has(a)
 }

@@ -109,7 +109,6 @@ type waiting struct {
 	data  []byte
 	typ   dhcp4.MessageType
 	ev    *server.Event
-	who   client
 }
 
 func newWorld(t *testing.T, rt *rapid.T) *world {
