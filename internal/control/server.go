@@ -39,7 +39,8 @@ type Server struct {
 }
 
 // Listen makes the socket path for this user alone (mode 0600), and its directory
-// if that is missing. A socket that a dead server left behind is replaced.
+// if that is missing. A socket that a dead server left behind is replaced; a file of
+// any other kind is somebody's and stays.
 func Listen(path string) (net.Listener, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("cannot make the directory of the control socket: %w", err)
@@ -49,6 +50,9 @@ func Listen(path string) (net.Listener, error) {
 		if c, derr := net.DialTimeout("unix", path, time.Second); derr == nil {
 			c.Close()
 			return nil, fmt.Errorf("%w: %s: stop it, or give this one another --control socket", ErrInUse, path)
+		}
+		if st, serr := os.Lstat(path); serr == nil && st.Mode().Type() != os.ModeSocket {
+			return nil, fmt.Errorf("%s is there and is no socket: remove it, or choose another --control", path)
 		}
 		if err := os.Remove(path); err != nil {
 			return nil, fmt.Errorf("cannot replace the control socket of a server that is gone: %w", err)
