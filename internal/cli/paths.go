@@ -28,7 +28,8 @@ func (g *globals) env(name string) string {
 
 // storeDir is the directory of the lease database: from --state, from the
 // configuration (lease-database), from systemd (StateDirectory), or the usual place of
-// the system or of the user.
+// the system or of the user. A user without a home gets the system's, never a directory
+// that depends on where the command was started: the leases would not be found again.
 func (g *globals) storeDir(state, configured string) string {
 	switch {
 	case state != "":
@@ -39,10 +40,19 @@ func (g *globals) storeDir(state, configured string) string {
 		return filepath.Join(g.env("STATE_DIRECTORY"), "db")
 	case os.Geteuid() == 0:
 		return filepath.Join(systemState, "db")
-	case g.env("XDG_STATE_HOME") != "":
-		return filepath.Join(g.env("XDG_STATE_HOME"), "lessor", "db")
 	}
-	return filepath.Join(g.env("HOME"), ".local", "state", "lessor", "db")
+	return g.userStoreDir()
+}
+
+// userStoreDir is the usual place of a user. Only absolute paths of the environment count.
+func (g *globals) userStoreDir() string {
+	if dir := g.env("XDG_STATE_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "lessor", "db")
+	}
+	if home := g.env("HOME"); filepath.IsAbs(home) {
+		return filepath.Join(home, ".local", "state", "lessor", "db")
+	}
+	return filepath.Join(systemState, "db")
 }
 
 // ownSocket is where a server of this user answers.
