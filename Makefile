@@ -30,7 +30,7 @@ demo: build ## a server and a real DHCP client in a private network, for less th
 
 test: needs test-units test-gates test-network ## the whole suite, under 15 minutes on two cores
 
-needs: ## say which programs the suite lacks, and how to get them
+needs: ## what the suite needs: installed as root, else listed
 	@.ci/needs
 
 test-units: ## every package under the race detector
@@ -39,6 +39,8 @@ test-units: ## every package under the race detector
 test-gates: ## what the race detector would disturb: gates of memory and allocations, and one turn of each benchmark
 	CGO_ENABLED=0 $(GO) test -timeout 10m -run "^($(GATES))$$" -bench . -benchtime 1x $(UNITS)
 
+# Without the race detector: what runs here is the static binary that is shipped, and
+# the floods need its speed. The units run the same code under the detector.
 test-network: build ## the real binary and real clients in network namespaces
 	$(GO) test -count 1 -p 1 -timeout 14m -v ./test/... 2>&1 | .ci/progress
 
@@ -54,7 +56,7 @@ fuzz: ## each fuzz target for FUZZTIME (30s)
 bench: ## print the benchmarks; BENCH=regexp chooses
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem -timeout 60m ./...
 
-soak: build ## the long runs: millions of packets, minutes of flood
+soak: build ## the long runs: millions of packets through the core
 	$(GO) test -tags soak -run Soak -count 1 -p 1 -timeout 6h -v ./...
 
 clean: ## remove what was built

@@ -233,7 +233,7 @@ func (d *deliveryStage) odd(typ dhcp4.MessageType, form func(Msg) Msg) {
 	d.send(delivery{name: "chaddr is the server's own", msg: own, from: d.near})
 }
 
-// The four cases of a NAK's way (docs/protocol.md, NAK delivery).
+// The four cases of a NAK's way (docs/rules.md, How a NAK travels).
 func TestNakDelivery(t *testing.T) {
 	d := newDeliveryStage(t, fmt.Sprintf(deliveryConfig, "auto"))
 	n := 30
