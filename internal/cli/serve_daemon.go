@@ -252,6 +252,13 @@ func (d *daemon) announce() {
 	}
 	d.log.Say(event.ServerStarted, slog.String("version", Version()), slog.String("config", d.f.source(d.g)),
 		slog.String("summary", d.conf.Summary()), slog.String("store", d.state))
+	if d.f.memory {
+		d.log.Say(event.MemoryOnly)
+	}
+	if d.zero != nil {
+		d.log.Say(event.ZeroConfig, slog.String("decided", strings.Join(d.zero.said, "; ")),
+			slog.String("warnings", strings.Join(d.zero.warnings, "; ")))
+	}
 	notify(sd.SdNotifyReady)
 }
 

@@ -20,6 +20,8 @@ const (
 	ServerStarted
 	ServerStopping
 	ServerStopped
+	ZeroConfig
+	MemoryOnly
 
 	ConfigApplied
 	ConfigRefused
@@ -70,6 +72,9 @@ var messages = [numIDs]Message{
 	ServerStarted:  {"SERVER_STARTED", slog.LevelInfo, "serving", "The configuration is loaded, the bindings are read, and packets are answered on every interface that is ready.", "Nothing."},
 	ServerStopping: {"SERVER_STOPPING", slog.LevelInfo, "stopping", "A signal asked the server to end. What is being committed is finished and answered first.", "Nothing."},
 	ServerStopped:  {"SERVER_STOPPED", slog.LevelInfo, "stopped", "Everything is on disk and closed.", "Nothing."},
+
+	ZeroConfig: {"ZERO_CONFIG", slog.LevelWarn, "no configuration file: serving what the interface itself says", "The subnet, the pool and the options were taken from the interface and this machine. Lessor has not looked for other DHCP servers on the link.", "Make sure that no other DHCP server is there. \"lessor config init --interface eth0\" writes the same as a file."},
+	MemoryOnly: {"MEMORY_ONLY", slog.LevelWarn, "leases are kept in memory only and are all forgotten when the server ends", "The server was started with --memory.", "Leave --memory out where leases matter."},
 
 	ConfigApplied: {"CONFIG_APPLIED", slog.LevelInfo, "configuration in force", "A configuration was read and is in force from now on. No binding was ended by it.", "Nothing."},
 	ConfigRefused: {"CONFIG_REFUSED", slog.LevelError, "configuration refused, the one before stays in force", "The configuration could not be read or has errors. Nothing of it was applied.", "Correct the file where the line says, try it with \"lessor config check\", and reload again."},
