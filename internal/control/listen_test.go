@@ -1,10 +1,13 @@
 package control
 
 import (
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 // A path that was mistyped must not cost its owner a file: only sockets are replaced.
@@ -45,5 +48,43 @@ func TestListenReplacesOnlySockets(t *testing.T) {
 	defer again.Close()
 	if st, err := os.Lstat(stale); err != nil || st.Mode() != os.ModeSocket|0o600 {
 		t.Errorf("the new socket: %v, %v", st, err)
+	}
+}
+
+// Bodies that never come must not keep others from asking: each is refused and its
+// connection ended at once, and nothing is done for it.
+func TestBodiesAreRefusedAtOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "c.sock")
+	l, err := Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := http.Server{Handler: bodiless(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusNoContent)
+	}))}
+	go s.Serve(l)
+	defer s.Close()
+	ask := func(text string) (code string) {
+		c, err := net.Dial("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(10 * time.Second))
+		c.Write([]byte(text))
+		answer, err := io.ReadAll(c) // to the end: the server has to hang up
+		if err != nil || len(answer) < 12 {
+			t.Fatalf("after %q: %q, %v", text, answer, err)
+		}
+		return string(answer[9:12])
+	}
+	for text, want := range map[string]string{
+		"POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n{":          "400",
+		"POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n": "400",
+		"POST /x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n":               "204",
+	} {
+		if got := ask(text); got != want {
+			t.Errorf("%q is answered with %s, not %s", text, got, want)
+		}
 	}
 }

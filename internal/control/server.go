@@ -72,7 +72,8 @@ func Listen(path string) (net.Listener, error) {
 // Limits of one question; the socket is for people and scripts of one machine.
 const (
 	maxConns   = 32
-	maxBody    = 64 << 10
+	maxHeader  = 64 << 10
+	maxBody    = 64 << 10 // of one line of an answer, as the asker reads it
 	idleAfter  = 30 * time.Second
 	headerTime = 5 * time.Second
 )
@@ -86,9 +87,24 @@ func Serve(l net.Listener, e *engine.Engine, info func() Info) *Server {
 	mux.HandleFunc("POST /v1/leases/{address}/release", s.release)
 	mux.HandleFunc("GET /v1/history", s.history)
 	mux.HandleFunc("GET /v1/status", s.status)
-	s.http = http.Server{Handler: http.MaxBytesHandler(mux, maxBody), ReadHeaderTimeout: headerTime, IdleTimeout: idleAfter, MaxHeaderBytes: maxBody}
+	s.http = http.Server{Handler: bodiless(mux), ReadHeaderTimeout: headerTime, IdleTimeout: idleAfter, MaxHeaderBytes: maxHeader}
 	go s.http.Serve(s.l)
 	return s
+}
+
+// bodiless refuses questions with a body: none needs one, and waiting for one that
+// never comes would hold a connection for good. A deadline for the whole question
+// cannot be used instead, since it would also end a long list half-way.
+func bodiless(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength == 0 {
+			next.ServeHTTP(w, r)
+			return
+		}
+		http.NewResponseController(w).SetReadDeadline(time.Now()) // or the answer waits for the body
+		w.Header().Set("Connection", "close")
+		refuse(w, http.StatusBadRequest, errors.New("no question has a body"))
+	})
 }
 
 // Close ends all questions under way and removes the socket.
