@@ -223,9 +223,13 @@ func (l *lister[T]) align() {
 			widths[i] = max(widths[i], utf8.RuneCountInString(row[i].text))
 		}
 	}
+	squeeze(widths, l.g.width)
 	for _, row := range l.rows {
 		room := l.g.width
 		for i, c := range row {
+			if l.g.width > 0 {
+				c.text = shorten(c.text, widths[i])
+			}
 			text, pad := c.text, widths[i]-utf8.RuneCountInString(c.text)+2
 			if i == len(row)-1 {
 				pad = 0
@@ -238,6 +242,34 @@ func (l *lister[T]) align() {
 			l.w.WriteString(strings.Repeat(" ", pad))
 		}
 		l.w.WriteByte('\n')
+	}
+}
+
+// leastSqueezed is the width to which squeeze may narrow a column: no address, hardware
+// address, state or number is longer.
+const leastSqueezed = 18
+
+// squeeze narrows the widest columns until a line fits into width characters, so that
+// long names give way and not the columns at the end. A width of 0 is no limit.
+func squeeze(widths []int, width int) {
+	if width <= 0 {
+		return
+	}
+	over := 2*(len(widths)-1) - width
+	for _, w := range widths {
+		over += w
+	}
+	for ; over > 0; over-- {
+		widest := 0
+		for i, w := range widths {
+			if w > widths[widest] {
+				widest = i
+			}
+		}
+		if widths[widest] <= leastSqueezed {
+			return
+		}
+		widths[widest]--
 	}
 }
 
