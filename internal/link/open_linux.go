@@ -60,6 +60,9 @@ func (k *Kernel) Open(l wire.Link) (Port, error) {
 	p.rx = newReceiver(made[1])
 	p.tx = newSender(made[2], newTxRing(leastFrame, false))
 	p.routed = newSender(made[3], newTxRing(leastFrame, true))
+	// What is routed may wait in the kernel for an ARP answer that never comes, from a
+	// relay agent that somebody made up. Nobody else is to wait with it.
+	p.routed.never = true
 	return p, nil
 }
 

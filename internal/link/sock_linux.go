@@ -109,6 +109,7 @@ type sender struct {
 	at    int // first message not yet dealt with
 	errno unix.Errno
 	block bool // wait for room
+	never bool // a full queue is never waited for
 	step  func(fd uintptr) bool
 }
 
@@ -158,7 +159,7 @@ func (w *sender) flush(o *outcome) error {
 		if w.raw.Write(w.step) != nil {
 			return net.ErrClosed
 		}
-		if w.errno == unix.EAGAIN {
+		if w.errno == unix.EAGAIN && !w.never {
 			if err := w.patient(o); err != nil {
 				return err
 			}
