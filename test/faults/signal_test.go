@@ -100,7 +100,7 @@ func TestHangupUnderLoad(t *testing.T) {
 	go func() { defer close(done); err = n.reloadAll(configs) }()
 	check(t, l.run(func() bool { return closed(done) }))
 	check(t, err)
-	check(t, l.drain(20*time.Millisecond))
+	check(t, l.drain(500*time.Millisecond))
 	if got := len(n.lines("CONFIG_APPLIED")); got != 20 {
 		t.Errorf("20 configurations were applied %d times", got)
 	}
@@ -113,7 +113,7 @@ func TestHangupUnderLoad(t *testing.T) {
 	until := time.Now().Add(200 * time.Millisecond)
 	short := l.short
 	check(t, l.run(func() bool { return time.Now().After(until) }))
-	check(t, l.drain(20*time.Millisecond))
+	check(t, l.drain(500*time.Millisecond))
 	refused := n.lines("CONFIG_REFUSED")
 	if len(refused) != 1 {
 		t.Fatalf("a bad file was refused %d times", len(refused))
