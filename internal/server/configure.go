@@ -22,7 +22,9 @@ func (c *Core) SetPolicy(now lease.Instant, p *policy.Policy, e *Effects) {
 	c.pol = p
 	c.wasOurs(p.ServerIdentifier)
 	c.locateLinks()
-	c.rebuild(now, old, e)
+	c.rebuild(now, old)
+	c.keepChecks(now, e)
+	c.checks.soon()
 	if old == nil && p.Careful {
 		c.zeroConf = now.M + c.longestLease()
 	}
@@ -31,9 +33,7 @@ func (c *Core) SetPolicy(now lease.Instant, p *policy.Policy, e *Effects) {
 // SetLinks says which interfaces are served from now on, all of them.
 func (c *Core) SetLinks(now lease.Instant, links []wire.Link, e *Effects) {
 	c.at(now)
-	same := slices.EqualFunc(c.links, links, func(a ethernet, b wire.Link) bool {
-		return a.ID == b.ID && slices.Equal(a.Addrs, b.Addrs)
-	})
+	moved := c.ownMoved(links)
 	c.links = c.links[:0]
 	for _, l := range links {
 		if len(l.Addrs) == 0 {
@@ -48,8 +48,63 @@ func (c *Core) SetLinks(now lease.Instant, links []wire.Link, e *Effects) {
 		return
 	}
 	c.locateLinks()
-	if !same {
-		c.rebuild(now, c.pol, e) // our own addresses are in no pool
+	for _, m := range moved {
+		if of := c.offers.ofAddr(m.addr); of != nil && c.isOwn(m.addr) {
+			c.offers.end(of)
+		}
+		c.move(c.part(m.addr), m.addr, c.table.ByAddr(m.addr), m.from, now.M)
+	}
+	c.attach()
+	c.keepChecks(now, e)
+	c.checks.soon()
+}
+
+// ownMove is an address of a pool that becomes ours or ceases to be, and the state that
+// it was counted in before.
+type ownMove struct {
+	addr dhcp4.Addr
+	from pool.State
+}
+
+// ownMoved finds them. It is called while the former interfaces are in force.
+func (c *Core) ownMoved(links []wire.Link) (moved []ownMove) {
+	if c.pol == nil {
+		return nil
+	}
+	var before, after []dhcp4.Addr
+	for i := range c.links {
+		for _, a := range c.links[i].Addrs {
+			before = append(before, a.Addr)
+		}
+	}
+	for _, l := range links {
+		for _, a := range l.Addrs {
+			after = append(after, a.Addr)
+		}
+	}
+	all := append(slices.Clone(before), after...)
+	slices.Sort(all)
+	for _, a := range slices.Compact(all) {
+		if p := c.part(a); p != nil && slices.Contains(before, a) != slices.Contains(after, a) {
+			moved = append(moved, ownMove{a, c.counted(p, a, c.table.ByAddr(a))})
+		}
+	}
+	return moved
+}
+
+// attach finds for each pool the interface on which its addresses can be asked for. What
+// was ready on another one is not.
+func (c *Core) attach() {
+	c.direct = c.direct[:0]
+	for _, p := range c.order {
+		link := wire.LinkID(0)
+		if l := c.askable(p.conf.Range.First); l != nil {
+			link = l.ID
+			c.direct = append(c.direct, p)
+		}
+		if p.link != link {
+			p.link, *p.ready = link, pool.Ready{}
+		}
 	}
 }
 
@@ -66,11 +121,11 @@ func (c *Core) locateLinks() {
 	}
 }
 
-// rebuild counts every address anew, after the configuration was old or our own
-// addresses changed. What is on offer, ready or asked for stays so where it still can.
-func (c *Core) rebuild(now lease.Instant, old *policy.Policy, e *Effects) {
+// rebuild counts every address anew, after the configuration was old. What is on offer or
+// ready stays so where it still can.
+func (c *Core) rebuild(now lease.Instant, old *policy.Policy) {
 	before := c.order
-	c.order, c.direct = nil, nil
+	c.order = nil
 	clear(c.parts)
 	c.endOffers(old)
 	for _, n := range c.pol.Networks {
@@ -79,12 +134,10 @@ func (c *Core) rebuild(now lease.Instant, old *policy.Policy, e *Effects) {
 				p := c.newPart(conf)
 				c.parts[conf] = p
 				c.order = append(c.order, p)
-				if p.link != 0 {
-					c.direct = append(c.direct, p)
-				}
 			}
 		}
 	}
+	c.attach()
 	c.eachRecord(func(s lease.Slot) { c.table.SetTag(s, 0) })
 	c.eachRecord(func(s lease.Slot) { c.account(c.table.Rec(s).Addr, now.M) })
 	for of := range c.offers.all {
@@ -95,8 +148,6 @@ func (c *Core) rebuild(now lease.Instant, old *policy.Policy, e *Effects) {
 	for _, p := range before {
 		c.keepReady(p)
 	}
-	c.keepChecks(now, e)
-	c.checks.soon()
 }
 
 // endOffers ends the offers that the configuration in force does not allow any more, or
@@ -165,9 +216,6 @@ func (c *Core) keepChecks(now lease.Instant, e *Effects) {
 // excluded, ours, or reserved.
 func (c *Core) newPart(conf *policy.Pool) *part {
 	p := &part{conf: conf, pool: pool.New(conf.Range), ready: new(pool.Ready)}
-	if l := c.askable(conf.Range.First); l != nil {
-		p.link = l.ID
-	}
 	for _, r := range conf.Exclude {
 		p.pool.MoveRange(r, pool.Free, pool.Excluded)
 	}

@@ -162,7 +162,9 @@ func TestClientIdentifierLengths(t *testing.T) {
 	}
 }
 
-// TestManyHostNames is CVE-2004-0460: fifty host name options of 255 octets.
+// TestManyHostNames is CVE-2004-0460: fifty host name options of 255 octets, which are one
+// of 12,750 (RFC 3396). No store takes a name of more than 255, and a change that a store
+// refuses takes its whole group with it: such a name is none.
 func TestManyHostNames(t *testing.T) {
 	h, core := hostileCore(t)
 	p := newPacket(t, dhcp4.Request)
@@ -178,6 +180,75 @@ func TestManyHostNames(t *testing.T) {
 	one(t, h, &pkt)
 	if core.Counters().Sent[dhcp4.Ack] != 1 {
 		t.Errorf("the REQUEST was not acknowledged: %v", core.Counters().Dropped)
+	}
+	if len(h.e.Changes) != 1 || len(h.e.Changes[0].After.Hostname) != 0 {
+		t.Errorf("want one change without a name: %+v", h.e.Changes)
+	}
+}
+
+// TestCVE2010_3611GIAddr: every giaddr that no relay agent can have, with and without option
+// 82, whose link selection is no help.
+func TestCVE2010_3611GIAddr(t *testing.T) {
+	for _, a := range []string{"255.255.255.255", "224.0.0.1", "127.0.0.1", "0.0.0.1", "240.0.0.1", "198.18.0.1", "198.18.0.0", "198.18.0.255", "203.0.113.1"} {
+		for _, agent := range []string{"", "0504000000000000", "050400000000", "05", "0500", "0504ffffffff", "52"} {
+			h, core := hostileCore(t)
+			for _, typ := range []dhcp4.MessageType{dhcp4.Discover, dhcp4.Request, dhcp4.Decline, dhcp4.Release, dhcp4.Inform} {
+				p := newPacket(t, typ)
+				p.set("giaddr", a)
+				p.set("req", "198.18.0.150")
+				p.set("sid", "198.18.0.1")
+				if agent != "" {
+					p.set("agent", agent)
+				}
+				pkt := p.packet()
+				one(t, h, &pkt)
+			}
+			if n := core.Counters().Dropped[server.BadGIAddr] + core.Counters().Dropped[server.NoSubnet]; n != 5 {
+				t.Errorf("giaddr %s, option 82 %q: %d of 5 messages were dropped for their giaddr: %v", a, agent, n, core.Counters().Dropped)
+			}
+		}
+	}
+	// Without giaddr the interface decides, and option 82 comes back as it came.
+	h, _ := hostileCore(t)
+	p := newPacket(t, dhcp4.Discover)
+	p.set("agent", "050400000000")
+	if v := exchange(t, h, p); v == nil || v.YIAddr()>>8 != dhcp4.MustParseAddr("198.18.0.0")>>8 || !v.Has(dhcp4.OptDHCPAgentOptions) {
+		t.Errorf("giaddr 0 with option 82: %v", v)
+	}
+}
+
+// TestForgottenClientReturns: a client that the server has forgotten, and another server
+// with the same secret, find the same address again.
+func TestForgottenClientReturns(t *testing.T) {
+	offers := func(h *harness) (out [64]dhcp4.Addr) {
+		for i := range out {
+			p := newPacket(t, dhcp4.Discover)
+			p.h.CHAddr[4], p.h.CHAddr[5] = 7, byte(i)
+			out[i] = exchange(t, h, p).YIAddr()
+			p = newPacket(t, dhcp4.Request) // it chooses another server
+			p.h.CHAddr[4], p.h.CHAddr[5] = 7, byte(i)
+			p.set("sid", "203.0.113.1")
+			exchange(t, h, p)
+		}
+		return out
+	}
+	h, core := hostileCore(t)
+	first := offers(h)
+	h.now.M += 3600e9
+	core.Tick(h.now, &h.e)
+	if again := offers(h); again != first {
+		t.Errorf("an hour later other addresses are offered:\n%v\n%v", first, again)
+	}
+	h, _ = hostileCore(t)
+	if again := offers(h); again != first {
+		t.Errorf("after a restart other addresses are offered:\n%v\n%v", first, again)
+	}
+	distinct := map[dhcp4.Addr]bool{}
+	for _, a := range first {
+		distinct[a] = true
+	}
+	if len(distinct) < 35 { // of 100 addresses for 64 clients, 47 on average
+		t.Errorf("64 clients start at %d places only", len(distinct))
 	}
 }
 

@@ -209,7 +209,7 @@ func (c *Core) newBinding(q *request, a dhcp4.Addr) lease.Binding {
 		b.GIAddr, b.Agent = q.giaddr, q.agent
 	}
 	if name, ok := q.view.Get(dhcp4.OptHostName, q.nameBuf[:0]); ok {
-		b.Hostname = name[:min(len(name), len(q.nameBuf))] // a store keeps no more
+		b.Hostname = name // at most 255 octets, as a store keeps it
 	}
 	return b
 }

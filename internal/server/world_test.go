@@ -214,7 +214,6 @@ func (w *world) step() {
 	case 16: // the operator
 		a, now := dhcp4.MustParseAddr(addr), rapid.Bool().Draw(w.t, "now")
 		if w.h.core.Release(w.h.now, a, now, &w.h.e) == nil {
-			w.leaving[a] = true
 			w.release(a, now)
 		}
 	case 17:
@@ -314,6 +313,9 @@ func (w *world) settle() {
 		}
 		w.rev++
 		h.pending = append(h.pending, c)
+		if !c.CompareOnly {
+			w.leaving[c.After.Addr] = c.After.State != lease.Bound
+		}
 	}
 	for i := range h.e.Events {
 		h.event(&h.e.Events[i])
