@@ -165,7 +165,7 @@ func (w *world) judge(x waiting) {
 	if x.typ != dhcp4.Offer && x.typ != dhcp4.Ack {
 		return
 	}
-	if h, ok := w.held[a]; ok && h.end > now && !w.same(h.client, c, a) {
+	if h, ok := w.held[a]; ok && h.end > now && !w.same(h.client, c, a) && !(x.byHW && h.hw == c.hw) {
 		w.t.Fatalf("%s: %s for %v, but %v has it (I1)", x.typ, a, c, h.client)
 	}
 	if b := w.h.store[a]; b.State == lease.Declined && b.Boot == w.h.boot && b.Free > now {
@@ -217,10 +217,16 @@ func (w *world) judgeOffer(c client, a dhcp4.Addr) {
 func (w *world) judgeEvent(ev *server.Event) {
 	switch ev.Kind {
 	case server.EventReleased, server.EventDeclined:
-		if p, ok := w.held[ev.Addr]; ok && ev.Type != 0 && w.same(p.client, clientOf(ev.HW, ev.ClientID), ev.Addr) {
+		delete(w.offs, ev.Addr)
+		p, ok := w.held[ev.Addr]
+		switch {
+		case !ok:
+		case ev.Type == 0 && w.h.store[ev.Addr].Free > w.h.now.M: // the operator's: held until the old end
+			p.held = true
+			w.held[ev.Addr] = p
+		case ev.Type == 0 || w.same(p.client, clientOf(ev.HW, ev.ClientID), ev.Addr):
 			delete(w.held, ev.Addr)
 		}
-		delete(w.offs, ev.Addr)
 	case server.EventConflict:
 		if p, ok := w.held[ev.Addr]; ok && p.end > w.h.now.M {
 			w.t.Fatalf("a stranger's ARP took %s from its holder", ev.Addr)

@@ -109,6 +109,7 @@ type waiting struct {
 	data  []byte
 	typ   dhcp4.MessageType
 	ev    *server.Event
+	byHW  bool // it was decided while identifiers did not count
 }
 
 func newWorld(t *testing.T, rt *rapid.T) *world {
@@ -212,25 +213,10 @@ func (w *world) step() {
 	case 15:
 		w.configure(rapid.IntRange(0, len(worldConfigs)-1).Draw(w.t, "config"))
 	case 16: // the operator
-		a, now := dhcp4.MustParseAddr(addr), rapid.Bool().Draw(w.t, "now")
-		if w.h.core.Release(w.h.now, a, now, &w.h.e) == nil {
-			w.release(a, now)
-		}
+		now := rapid.Bool().Draw(w.t, "now")
+		_ = w.h.core.Release(w.h.now, dhcp4.MustParseAddr(addr), now, &w.h.e) // not bound: nothing happens
 	case 17:
 		w.meddle(addr)
-	}
-}
-
-// release is the operator's: with now an override, by its name; else the address is
-// held until its old end.
-func (w *world) release(a dhcp4.Addr, now bool) {
-	p, ok := w.held[a]
-	if !ok {
-		return
-	}
-	p.held = true
-	if w.held[a] = p; now {
-		delete(w.held, a)
 	}
 }
 
@@ -326,7 +312,7 @@ func (w *world) settle() {
 	for i := range h.e.Replies {
 		r := &h.e.Replies[i]
 		h.reply(r)
-		w.wait(waiting{after: r.After, at: h.now.M, data: bytes.Clone(r.Data), typ: r.Type})
+		w.wait(waiting{after: r.After, at: h.now.M, data: bytes.Clone(r.Data), typ: r.Type, byHW: !h.conf.Policy().MatchClientID})
 	}
 	h.e.Reset()
 	if h.out.Len() > 0 {
