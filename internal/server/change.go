@@ -31,7 +31,7 @@ func (c *Core) commit(now lease.Instant, e *Effects, b *lease.Binding) uint64 {
 	e.keep(&ch.After)
 	e.Changes = append(e.Changes, ch)
 	s := c.table.Put(b)
-	c.account(b.Addr, now.M)
+	c.accountRecord(b.Addr, s, now.M)
 	c.wake(s)
 	if b.State == lease.Released {
 		c.released = append(c.released, freed{b.Addr, b.Rev})
@@ -59,7 +59,7 @@ func (c *Core) Durable(rev uint64) {
 	for ; n < len(c.released) && c.released[n].rev <= c.durable; n++ {
 		f := c.released[n]
 		if s := c.table.ByAddr(f.addr); s != 0 && c.table.Rec(s).Rev == f.rev {
-			c.account(f.addr, c.latest)
+			c.accountRecord(f.addr, s, c.latest)
 		}
 	}
 	c.released = append(c.released[:0], c.released[n:]...)
@@ -80,7 +80,7 @@ func (c *Core) Rollback(now lease.Instant, cs []lease.Change) {
 func (c *Core) takeBack(now lease.Instant, ch *lease.Change) {
 	if ch.Before.Addr != 0 {
 		s := c.table.Put(&ch.Before)
-		c.account(ch.Before.Addr, now.M)
+		c.accountRecord(ch.Before.Addr, s, now.M)
 		c.wake(s)
 		return
 	}

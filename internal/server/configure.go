@@ -139,7 +139,7 @@ func (c *Core) rebuild(now lease.Instant, old *policy.Policy) {
 	}
 	c.attach()
 	c.eachRecord(func(s lease.Slot) { c.table.SetTag(s, 0) })
-	c.eachRecord(func(s lease.Slot) { c.account(c.table.Rec(s).Addr, now.M) })
+	c.eachRecord(func(s lease.Slot) { c.accountRecord(c.table.Rec(s).Addr, s, now.M) })
 	for of := range c.offers.all {
 		if of.live {
 			c.account(of.addr, now.M)

@@ -88,9 +88,11 @@ func (c *Core) counted(p *part, a dhcp4.Addr, s lease.Slot) pool.State {
 
 // account brings the pool of a up to date with the record and the offer of a as of time
 // m. Whatever changes one of them calls it afterwards.
-func (c *Core) account(a dhcp4.Addr, m int64) {
+func (c *Core) account(a dhcp4.Addr, m int64) { c.accountRecord(a, c.table.ByAddr(a), m) }
+
+// accountRecord is account for who knows the record of a already.
+func (c *Core) accountRecord(a dhcp4.Addr, s lease.Slot, m int64) {
 	if p := c.part(a); p != nil {
-		s := c.table.ByAddr(a)
 		c.move(p, a, s, c.counted(p, a, s), m)
 	}
 }

@@ -58,7 +58,7 @@ func (c *Core) due(now lease.Instant, s lease.Slot, e *Effects) {
 		e.Events = append(e.Events, Event{Kind: EventExpired, Addr: r.Addr, GIAddr: r.GIAddr,
 			HType: r.HType, HW: e.copy(c.hwOf(s)), ClientID: e.copy(c.table.ClientID(s)), Lifetime: r.Lifetime})
 	}
-	c.account(r.Addr, now.M)
+	c.accountRecord(r.Addr, s, now.M)
 }
 
 func (c *Core) hwOf(s lease.Slot) []byte {
