@@ -198,17 +198,12 @@ func (w *world) judgeOffer(c client, a dhcp4.Addr) {
 	if why := w.allowed(c, a); why != "" {
 		w.t.Fatalf("%s was offered to %v: %s", a, c, why)
 	}
-	recalled := w.h.core.Counters().Recalled
 	o, ok := w.offs[a]
 	if h, held := w.held[a]; held && h.end > now && w.same(h.client, c, a) {
 		ok = false // one machine under two names; the later offer ends the earlier one
 	}
-	if ok && o.client != c && o.end > now && recalled == w.recalled && !w.same(o.client, c, a) {
+	if ok && o.client != c && o.end > now && w.h.core.Counters().Recalled == w.recalled && !w.same(o.client, c, a) {
 		w.t.Fatalf("%s is on offer to %v and %v (I7)", a, o.client, c)
-	}
-	if recalled != w.recalled {
-		clear(w.offs)
-		w.recalled = recalled
 	}
 	w.dropOffers(c)
 	w.offs[a] = promise{client: c, end: now + 60e9}

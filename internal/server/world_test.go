@@ -315,6 +315,10 @@ func (w *world) settle() {
 		w.wait(waiting{after: r.After, at: h.now.M, data: bytes.Clone(r.Data), typ: r.Type, byHW: !h.conf.Policy().MatchClientID})
 	}
 	h.e.Reset()
+	if n := h.core.Counters().Recalled; n != w.recalled {
+		clear(w.offs) // which ones were recalled is not the client's to know
+		w.recalled = n
+	}
 	if h.out.Len() > 0 {
 		w.t.Log(h.out.String())
 		h.out.Reset()
