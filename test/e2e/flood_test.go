@@ -192,6 +192,26 @@ func TestFloodOfDiscovers(t *testing.T) {
 	}
 }
 
+// DISCOVERs that seem to come through relay agents which nobody has: the replies wait
+// in the kernel for ARP answers, and nobody else may wait with them.
+func TestFloodOfMadeUpRelays(t *testing.T) {
+	s := newFloodStage(t)
+	m := Discover(TestMAC(9000), 0)
+	m.GIAddr = dhcp4.MustParseAddr("198.18.0.2")
+	tmpl := NewTemplate(m)
+	f := s.during("made-up relays at 10000/s", 10_000, 5*time.Second, func(n int, dst []byte) []byte {
+		start := len(dst)
+		dst = tmpl.Append(dst, 0x80000000|uint32(n), uint32(n))
+		binary.BigEndian.PutUint32(dst[start+offPayload+24:], uint32(m.GIAddr)+uint32(n%250))
+		return dst
+	})
+	f.wantServed(t, "made-up relays", 0.99)
+	if f.p99 > 50*time.Millisecond {
+		t.Errorf("renewals waited %s with the replies to nobody", f.p99)
+	}
+	s.newClients()
+}
+
 // F5: forged REQUESTs for guessed addresses, as if they took an offer of ours. Few
 // of them are believed: 50 a second after a burst of 500.
 func TestFloodOfForgedRequests(t *testing.T) {
