@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"lessor/internal/spell"
 )
 
 // Exit codes, the same for every command.
@@ -90,7 +92,7 @@ func flagHint(cmd *cobra.Command, err error) string {
 		if f.Hidden {
 			continue
 		}
-		if d := distance(name, f.Name); d < bestDist {
+		if d := spell.Distance(name, f.Name); d < bestDist {
 			best, bestDist = f.Name, d
 		}
 	}
@@ -144,7 +146,7 @@ func unknownCommand(cmd *cobra.Command, name string) error {
 			continue
 		}
 		for _, known := range append(sub.Aliases, sub.Name()) {
-			d := distance(strings.ToLower(name), known)
+			d := spell.Distance(strings.ToLower(name), known)
 			if len(name) >= 3 && strings.HasPrefix(known, strings.ToLower(name)) {
 				d = min(d, 1)
 			}
@@ -161,28 +163,4 @@ func unknownCommand(cmd *cobra.Command, name string) error {
 		Err:  fmt.Errorf("%q has no command %q", cmd.CommandPath(), name),
 		Hint: hint,
 	}
-}
-
-// distance is the number of letters to insert, delete, change or swap with
-// their neighbour that turns a into b.
-func distance(a, b string) int {
-	before, last, next := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range last {
-		last[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		next[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			next[j] = min(last[j]+1, next[j-1]+1, last[j-1]+cost)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				next[j] = min(next[j], before[j-2]+1)
-			}
-		}
-		before, last, next = last, next, before
-	}
-	return last[len(b)]
 }

@@ -11,6 +11,7 @@ import (
 	"lessor/internal/config"
 	"lessor/internal/event"
 	"lessor/internal/server"
+	"lessor/internal/spell"
 )
 
 // entry is the explanation of one id.
@@ -96,7 +97,7 @@ func explainID(g *globals, all []entry, id string) error {
 	}
 	best, bestDist := "", 4
 	for _, e := range all {
-		if d := distance(strings.ToLower(id), strings.ToLower(e.ID)); d < bestDist {
+		if d := spell.Distance(strings.ToLower(id), strings.ToLower(e.ID)); d < bestDist {
 			best, bestDist = e.ID, d
 		}
 	}

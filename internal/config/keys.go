@@ -10,6 +10,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"lessor/dhcp4"
+	"lessor/internal/spell"
 )
 
 // keys is the table of the keys of one kind of mapping, read into a T.
@@ -152,33 +153,9 @@ func nearest(name string, list []string) string {
 	name = strings.ReplaceAll(strings.ToLower(name), "_", "-")
 	best, least := "", 1+max(1, len(name)/3)
 	for _, w := range list {
-		if d := distance(name, w); d < least {
+		if d := spell.Distance(name, w); d < least {
 			best, least = w, d
 		}
 	}
 	return best
-}
-
-// distance is how many letters must be put in, left out, changed or swapped with
-// the next one to make b of a.
-func distance(a, b string) int {
-	two, one, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		two, one, row = one, row, two
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			change := one[j-1]
-			if a[i-1] != b[j-1] {
-				change++
-			}
-			row[j] = min(change, one[j]+1, row[j-1]+1)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				row[j] = min(row[j], two[j-2]+1)
-			}
-		}
-	}
-	return row[len(b)]
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -212,5 +213,16 @@ func TestRenderInColour(t *testing.T) {
 	}
 	if opened, closed := strings.Count(b.String(), "\x1b["), strings.Count(b.String(), sgrReset); opened != 2*closed {
 		t.Errorf("%d sequences, %d ends", opened, closed)
+	}
+}
+
+// A named pipe that nobody writes to is an empty file, not a wait for ever.
+func TestLoadOfAPipeDoesNotWait(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if cfg, ps := Load(path); cfg != nil || len(ps) == 0 {
+		t.Errorf("a pipe without a writer was taken for a configuration: %v", ps)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"syscall"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
@@ -28,7 +29,8 @@ func Load(path string) (*Config, Problems) {
 	f := os.Stdin
 	if path != "-" {
 		var err error
-		if f, err = os.Open(path); err != nil {
+		// Without waiting: a named pipe that nobody writes to reads as empty.
+		if f, err = os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0); err != nil {
 			return nil, fileProblem(path, err)
 		}
 		defer f.Close()

@@ -220,9 +220,6 @@ func (h *Hold) Abandon() (undo Undo) {
 // Durable is the revision up to which every change is durable.
 func (h *Hold) Durable() uint64 { return h.durable }
 
-// Committing reports whether a group is under way.
-func (h *Hold) Committing() bool { return h.flight != nil }
-
 // Gathering is the number of changes in the gathering group.
 func (h *Hold) Gathering() int { return len(h.gather.Changes) }
 

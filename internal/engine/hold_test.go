@@ -267,7 +267,7 @@ func TestHoldAllocations(t *testing.T) {
 				e.Events = append(e.Events, server.Event{After: rev})
 			}
 			h.Settle()
-			if h.Committing() {
+			if h.flight != nil {
 				for i := range h.flight.Results {
 					h.flight.Results[i].Outcome = store.Durable
 				}

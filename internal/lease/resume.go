@@ -40,6 +40,10 @@ func StartMark(stored Mark, now Instant, boot BootID) Mark {
 // that could not be read: it is no other one's, nor its own after a restart.
 func sameBoot(a, b BootID) bool { return a == b && a != BootID{} }
 
+// maxRev leaves room for every change that can come after a start: a larger number in
+// a store is damage, and would make all later changes look durable.
+const maxRev = 1 << 62
+
 // Resume makes the deadlines of a record that was read from a store usable at
 // instant now of boot: End, Free and Boot are set, and the state if it has none.
 // It accepts any content (I16):
@@ -62,6 +66,7 @@ func Resume(b *Binding, stored Mark, now Instant, boot BootID) {
 	if b.State == 0 || b.State > Declined {
 		b.State = Bound
 	}
+	b.Rev = min(b.Rev, maxRev)
 	here := sameBoot(b.Boot, boot)
 	b.Boot = boot
 	if b.Lifetime == Infinite && (b.State == Bound || b.State == Released && b.Until == Never) {

@@ -208,3 +208,11 @@ func TestI16ResumeAcceptsAnything(t *testing.T) {
 		}
 	})
 }
+
+// A sequence number that is damage leaves room for the changes to come.
+func TestResumeBoundsTheRevision(t *testing.T) {
+	b := Binding{Addr: 1, State: Bound, Rev: math.MaxUint64}
+	if Resume(&b, Mark{}, Instant{}, BootID{1}); b.Rev != maxRev {
+		t.Errorf("revision %d, want %d", b.Rev, uint64(maxRev))
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"lessor/dhcp4"
+	"lessor/internal/spell"
 	"lessor/internal/wire"
 )
 
@@ -168,33 +169,9 @@ func nearest(name string, ifs []Interface) string {
 		if ifs[i].Loopback {
 			continue
 		}
-		if d := distance(name, c); d < least && d < len(name) || d == least && best != "" && c < best {
+		if d := spell.Distance(name, c); d < least && d < len(name) || d == least && best != "" && c < best {
 			best, least = c, d
 		}
 	}
 	return best
-}
-
-// distance is the least number of insertions, deletions, replacements and swaps
-// of neighbours that turn a into b.
-func distance(a, b string) int {
-	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range last {
-		last[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			row[j] = min(last[j]+1, row[j-1]+1, last[j-1]+cost)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				row[j] = min(row[j], before[j-2]+1)
-			}
-		}
-		before, last, row = last, row, before
-	}
-	return last[len(b)]
 }

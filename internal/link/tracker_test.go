@@ -118,14 +118,6 @@ func TestNearest(t *testing.T) {
 			t.Errorf("nearest to %q: %q, want %q", name, got, want)
 		}
 	}
-	for _, c := range []struct {
-		a, b string
-		want int
-	}{{"", "", 0}, {"abc", "", 3}, {"abc", "abc", 0}, {"abc", "acb", 1}, {"kitten", "sitting", 3}} {
-		if got := distance(c.a, c.b); got != c.want || distance(c.b, c.a) != c.want {
-			t.Errorf("distance of %q and %q: %d, want %d", c.a, c.b, got, c.want)
-		}
-	}
 }
 
 func TestMissingInWords(t *testing.T) {

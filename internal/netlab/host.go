@@ -136,9 +136,6 @@ func (h *Host) close() error {
 // host is Path("/etc/resolv.conf"). It is true for the private directories only.
 func (h *Host) Path(file string) string { return filepath.Join(h.Root, file) }
 
-// NetNS is an open handle of the host's network namespace, which stays the host's.
-func (h *Host) NetNS() int { return int(h.ns) }
-
 func (h *Host) link(ifname string, what string, f func(netlink.Link) error) error {
 	l, err := h.nl.LinkByName(ifname)
 	if err == nil {

@@ -42,7 +42,6 @@ const (
 	NoCheck
 	StoreFailing
 	LeaseEnding
-	Overload
 	NoReplyPath
 
 	// Why a NAK.
@@ -94,7 +93,6 @@ var reasons = [NumReasons]reasonText{
 	NoCheck:           {"no-check", "no offer may leave unchecked now, and too many checks are under way"},
 	StoreFailing:      {"store-failing", "the lease store cannot commit, so nothing new is promised"},
 	LeaseEnding:       {"lease-ending", "less than a second is left of the lease and the store cannot commit"},
-	Overload:          {"overload", "dropped to keep renewals served"},
 	NoReplyPath:       {"no-reply-path", "the client cannot be reached safely"},
 	NakNotAllowed:     {"nak-not-allowed", "the configuration does not allow this client the address"},
 	NakWrongNetwork:   {"nak-wrong-network", "the address belongs to another network"},

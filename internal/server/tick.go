@@ -95,7 +95,7 @@ var (
 func (c *Core) Release(now lease.Instant, a dhcp4.Addr, immediate bool, e *Effects) error {
 	c.at(now)
 	s := c.table.ByAddr(a)
-	if s == 0 || now.M >= c.table.Rec(s).Free {
+	if s == 0 || now.M >= c.table.Rec(s).Free || c.table.Rec(s).State == lease.Released && !immediate {
 		return ErrNotBound
 	}
 	if c.failing {
