@@ -1,7 +1,10 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
+	"os/exec"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -31,7 +34,8 @@ func TestTwoServersOnOneLink(t *testing.T) {
 	check(t, sw.Join(c, "eth0"))
 	rec := record(t, sw)
 	serve(t, a, fmt.Sprintf(oneAddressConfig, 100, 100))
-	serve(t, b, fmt.Sprintf(oneAddressConfig, 101, 101))
+	control := filepath.Join(b.Root, "control.sock")
+	serve(t, b, fmt.Sprintf(oneAddressConfig, 101, 101), "--control", control)
 	st := try(NewStation(c, "eth0"))(t)
 	defer st.Close()
 	idA, idB := dhcp4.MustParseAddr("198.18.0.1"), dhcp4.MustParseAddr("198.18.0.2")
@@ -54,6 +58,8 @@ func TestTwoServersOnOneLink(t *testing.T) {
 	if ack.Type() != dhcp4.Ack || ack.SrcMAC != a.MAC("eth0") {
 		t.Fatalf("the REQUEST that names a was answered by %s", ack)
 	}
+	// It is free because the client chose, not because the next client needs it.
+	wantNothingOffered(t, control)
 	start := time.Now()
 	got, err := st.Bind(two, 0x21, 2*time.Second)
 	if err != nil {
@@ -71,6 +77,25 @@ func TestTwoServersOnOneLink(t *testing.T) {
 		v, ok := f.View()
 		if ok && v.XID() == 0x12 && f.From == "b" {
 			t.Errorf("b answered the REQUEST that names a: %s", &f)
+		}
+	}
+}
+
+// wantNothingOffered expects that within a second the server at this control socket
+// has no address on offer, and all of them free (I6).
+func wantNothingOffered(t *testing.T, control string) {
+	t.Helper()
+	var status struct {
+		Pools []struct{ Size, Free, Offered uint64 }
+	}
+	for end := time.Now().Add(time.Second); ; time.Sleep(20 * time.Millisecond) {
+		out := try(exec.Command(lessor, "status", "-o", "json", "--connect", control).Output())(t)
+		check(t, json.Unmarshal(out, &status))
+		if p := status.Pools[0]; p.Offered == 0 && p.Free == p.Size {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("the server still has its address on offer: %s", out)
 		}
 	}
 }
