@@ -14,9 +14,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"lessor/dhcp4"
+	"lessor/internal/clock"
 	"lessor/internal/config"
 	"lessor/internal/control"
-	"lessor/internal/engine"
 	"lessor/internal/lease"
 	"lessor/internal/policy"
 	"lessor/internal/store"
@@ -205,11 +205,11 @@ func (g *globals) openStopped(state string) (*asker, error) {
 	case err != nil:
 		return nil, startError(err)
 	}
-	clock, err := engine.NewClock()
+	times, err := clock.New()
 	if err != nil {
 		return nil, errors.Join(err, st.Close())
 	}
-	a.store, a.now, a.boot = st, clock.Now(), clock.BootID()
+	a.store, a.now, a.boot = st, times.Now(), times.BootID()
 	a.note = " (no server is running; read from " + filepath.Dir(dir) + ")"
 	return a, nil
 }

@@ -20,6 +20,7 @@ import (
 	sd "github.com/coreos/go-systemd/v22/daemon"
 
 	"lessor/dhcp4"
+	"lessor/internal/clock"
 	"lessor/internal/config"
 	"lessor/internal/control"
 	"lessor/internal/engine"
@@ -88,11 +89,11 @@ func (d *daemon) run(ctx context.Context) error {
 	if err != nil {
 		return startError(errors.Join(err, st.Close()))
 	}
-	clock, err := engine.NewClock()
+	times, err := clock.New()
 	if err != nil {
 		return startError(errors.Join(err, socket.Close(), st.Close()))
 	}
-	e, err := engine.Load(ctx, engine.Config{Clock: clock, Net: d.net, Store: st, Log: d.log, Policy: d.conf.Policy(), Secret: secret})
+	e, err := engine.Load(ctx, engine.Config{Clock: times, Net: d.net, Store: st, Log: d.log, Policy: d.conf.Policy(), Secret: secret})
 	if err != nil {
 		return startError(errors.Join(err, socket.Close(), st.Close()))
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"lessor/internal/clock"
 	"lessor/internal/config"
 	"lessor/internal/control"
 	"lessor/internal/engine"
@@ -27,12 +28,12 @@ func listen(t *testing.T) (path string) {
 	if c == nil {
 		t.Fatal(problems)
 	}
-	clock, err := engine.NewClock()
+	times, err := clock.New()
 	if err != nil {
 		t.Fatal(err)
 	}
 	log := event.NewLog(slog.NewTextHandler(io.Discard, nil), event.Names{})
-	e, err := engine.Load(t.Context(), engine.Config{Clock: clock, Net: memnet.New().Host(), Store: memory.New(), Log: log, Policy: c.Policy()})
+	e, err := engine.Load(t.Context(), engine.Config{Clock: times, Net: memnet.New().Host(), Store: memory.New(), Log: log, Policy: c.Policy()})
 	if err != nil {
 		t.Fatal(err)
 	}

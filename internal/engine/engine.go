@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"lessor/dhcp4"
+	"lessor/internal/clock"
 	"lessor/internal/event"
 	"lessor/internal/lease"
 	"lessor/internal/link"
@@ -30,7 +31,7 @@ import (
 // Config is what an Engine is made of. The Engine uses the store and the log, and
 // whoever opened them closes them after Stop.
 type Config struct {
-	Clock  Clock
+	Clock  clock.Clock
 	Net    link.Net
 	Store  store.Store
 	Log    *event.Log
@@ -41,7 +42,7 @@ type Config struct {
 // Engine serves one configuration at a time. Start, Stop and the requests of
 // requests.go are safe for concurrent use.
 type Engine struct {
-	clock Clock
+	clock clock.Clock
 	net   link.Net
 	store store.Store
 	log   *event.Log

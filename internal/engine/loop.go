@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"time"
 
+	"lessor/internal/clock"
 	"lessor/internal/event"
 	"lessor/internal/lease"
 	"lessor/internal/server"
@@ -11,6 +12,9 @@ import (
 )
 
 const (
+	never  = lease.Never
+	second = lease.Second
+
 	markEvery  = 50 * second        // a mark is on disk at least once a minute
 	healEvery  = second             // between two tries to write a new store
 	slowAfter  = second             // a commit that takes longer makes health red
@@ -22,7 +26,7 @@ const (
 type loop struct {
 	core  *server.Core
 	hold  *Hold
-	alarm Alarm
+	alarm clock.Alarm
 	open  []*served
 	job   job
 	mark  lease.Mark // of the start of the process

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"lessor/dhcp4"
+	sysclock "lessor/internal/clock"
 	"lessor/internal/config"
 	"lessor/internal/engine"
 	"lessor/internal/event"
@@ -45,7 +46,7 @@ func (c *clock) Now() lease.Instant {
 
 func (c *clock) BootID() lease.BootID { return lease.BootID{1} }
 
-func (c *clock) NewAlarm() (engine.Alarm, error) {
+func (c *clock) NewAlarm() (sysclock.Alarm, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	a := &alarm{clock: c, at: lease.Never, c: make(chan struct{}, 1)}

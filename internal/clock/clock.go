@@ -1,4 +1,6 @@
-package engine
+// Package clock is where time comes from: the boot clock, which never steps and
+// counts suspend, the wall clock, the boot id, and alarms on the boot clock.
+package clock
 
 import (
 	"encoding/hex"
@@ -35,9 +37,9 @@ type Alarm interface {
 // bootClock is the machine's clock.
 type bootClock struct{ boot lease.BootID }
 
-// NewClock returns the machine's clock: CLOCK_BOOTTIME, which counts suspend and
+// New returns the machine's clock: CLOCK_BOOTTIME, which counts suspend and
 // which Go's own timers do not follow, and the wall clock.
-func NewClock() (Clock, error) {
+func New() (Clock, error) {
 	text, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		return nil, fmt.Errorf("reading the kernel's boot id: %w", err)
@@ -98,7 +100,7 @@ func (t *timerfd) wait() {
 
 func (t *timerfd) Set(at int64) {
 	var spec unix.ItimerSpec
-	if at != never {
+	if at != lease.Never {
 		spec.Value = unix.NsecToTimespec(max(at, 1)) // zero would disarm it
 	}
 	if err := unix.TimerfdSettime(t.fd, unix.TFD_TIMER_ABSTIME, &spec, nil); err != nil {
@@ -113,8 +115,3 @@ func (t *timerfd) Close() error {
 	<-t.done
 	return err
 }
-
-const (
-	never  = lease.Never
-	second = lease.Second
-)
