@@ -65,10 +65,15 @@ func AppendDatagram(dst []byte, id uint16, s *wire.Send) []byte {
 	return dst
 }
 
-// AppendARP appends a as an Ethernet frame from the address src to all hosts.
+// AppendARP appends a as an Ethernet frame from the address src to a.To, or to all
+// hosts when that is zero.
 func AppendARP(dst []byte, src wire.MAC, a *wire.ARP) []byte {
 	start := len(dst)
-	dst = append(dst, wire.BroadcastMAC[:]...)
+	to := a.To
+	if to == (wire.MAC{}) {
+		to = wire.BroadcastMAC
+	}
+	dst = append(dst, to[:]...)
 	dst = append(dst, src[:]...)
 	dst = append(dst, 0x08, 0x06, 0, 1, 0x08, 0x00, 6, 4)
 	dst = binary.BigEndian.AppendUint16(dst, a.Op)

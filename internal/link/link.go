@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 
+	"lessor/dhcp4"
 	"lessor/internal/wire"
 )
 
@@ -38,8 +39,8 @@ type Port interface {
 	// The messages' Data is not kept.
 	Send(out []wire.Send) (failed int, err error)
 
-	// SendARP sends all messages in order to the Ethernet broadcast address, with the
-	// same rules as Send; the first error is returned.
+	// SendARP sends all messages in order, each to its To, with the same rules as Send;
+	// the first error is returned.
 	SendARP(as []wire.ARP) error
 
 	// Close ends all pending and later calls with net.ErrClosed. The second and
@@ -85,4 +86,35 @@ func (m Missing) String() string {
 		return fmt.Sprintf("interface %q is not there; did you mean %s? waiting for it", m.Name, m.DidYouMean)
 	}
 	return fmt.Sprintf("interface %q is not there; waiting for it", m.Name)
+}
+
+// ClientPort is the socket set of a DHCP client on one interface. It is a Port with
+// these differences: it brings UDP datagrams to port 68 whose frame is for this
+// interface or a broadcast, whatever their IP destination, since a client is answered at
+// an address that it does not have yet; and it brings ARP messages only about watched
+// addresses.
+type ClientPort interface {
+	Port
+
+	// WatchARP replaces the watched addresses, at most MaxWatched: every ARP message
+	// whose sender has one of them comes in, and every probe (sender address zero) for
+	// one of them. It may be called by the goroutine that sends. The slice is not kept.
+	WatchARP(addrs []dhcp4.Addr) error
+}
+
+// MaxWatched bounds the watched addresses of a ClientPort.
+const MaxWatched = 32
+
+// ClientNet is where a client's ports come from: the kernel, or memnet.
+type ClientNet interface {
+	// WatchClient reports, at once and after every change, the interface called name: l
+	// when it is up and has carrier, with or without addresses, nil when not; m when
+	// waiting alone does not help, else nil. An interface that lost its carrier, went down,
+	// was replaced or got another hardware address is reported absent before it is reported
+	// ready again, however short that was. It ends with ctx and then returns nil. changed is called
+	// by the goroutine that called WatchClient.
+	WatchClient(ctx context.Context, name string, changed func(l *wire.Link, m *Missing)) error
+
+	// OpenClient opens the socket set for port 68; errors are those of Net.Open.
+	OpenClient(l wire.Link) (ClientPort, error)
 }

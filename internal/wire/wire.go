@@ -56,7 +56,7 @@ type Send struct {
 }
 
 // ARP is an ARP message for IPv4 over Ethernet (RFC 826), received or to send.
-// A message to send goes to the Ethernet broadcast address.
+// A message to send goes to the Ethernet address To, or to all when that is zero.
 type ARP struct {
 	Link      LinkID
 	Op        uint16 // 1 request, 2 reply
@@ -64,4 +64,5 @@ type ARP struct {
 	SenderIP  dhcp4.Addr
 	TargetMAC MAC
 	TargetIP  dhcp4.Addr
+	To        MAC // of the frame, for a message to send
 }
