@@ -162,14 +162,15 @@ var (
 // Config is what a Machine is told once. It is not changed afterwards.
 type Config struct {
 	Identifier  Identifier
-	ClientID    []byte       // IdentifierFixed: 2 to 255 octets
-	HostName    string       // option 12; "" for none
-	FQDN        string       // option 81, sent in place of option 12 (RFC 4702 3.1); "" for none
-	UserClass   []string     // option 77 (RFC 3004), each 1 to 255 octets
-	VendorClass string       // option 60; "" for none
-	Params      []dhcp4.Code // option 55; nil: DefaultParams
-	Request     dhcp4.Addr   // the address to ask for in the first DISCOVER; 0 for none
-	Lifetime    uint32       // option 51 to ask for, seconds; 0 for none
+	ClientID    []byte         // IdentifierFixed: 2 to 255 octets
+	HostName    string         // option 12; "" for none
+	FQDN        string         // option 81, sent in place of option 12 (RFC 4702 3.1); "" for none
+	UserClass   []string       // option 77 (RFC 3004), each 1 to 255 octets
+	VendorClass string         // option 60; "" for none
+	Params      []dhcp4.Code   // option 55; nil: DefaultParams
+	Options     []dhcp4.Option // further options of DISCOVER and REQUEST, as the user set them: none that the client sends itself
+	Request     dhcp4.Addr     // the address to ask for in the first DISCOVER; 0 for none
+	Lifetime    uint32         // option 51 to ask for, seconds; 0 for none
 
 	Fast          bool // no random wait before the first message
 	Detection     Detection
