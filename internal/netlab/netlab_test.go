@@ -126,6 +126,49 @@ func TestBlockUnicast(t *testing.T) {
 	}
 }
 
+// A switch that was misled loses what is for one host alone, still brings it the
+// broadcasts, and learns better again.
+func TestMisdirect(t *testing.T) {
+	l := newLab(t)
+	s := must(l.Switch("lan"))(t)
+	a, b, c := must(l.Host("a"))(t), must(l.Host("b"))(t), must(l.Host("c"))(t)
+	for h, addr := range map[*Host]string{a: "198.18.0.1/24", b: "198.18.0.2/24", c: "198.18.0.3/24"} {
+		if err := s.Join(h, "eth0", addr); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rec := must(b.Capture("eth0"))(t)
+	reaches := func(f func(*Frame) bool) bool {
+		mark := rec.Mark()
+		hello(t, a)
+		_, _, err := rec.Wait(mark, 300*time.Millisecond, f)
+		return err == nil
+	}
+	if !reaches((*Frame).IsDHCP) {
+		t.Fatal("the datagram does not arrive at all")
+	}
+	if err := s.Misdirect(b, "eth0", c); err != nil {
+		t.Fatal(err)
+	}
+	if reaches((*Frame).IsDHCP) {
+		t.Error("the datagram arrives in spite of the switch")
+	}
+	mark := rec.Mark()
+	if err := a.Do(func() error { return exec.Command("ip", "neigh", "flush", "dev", "eth0").Run() }); err != nil {
+		t.Fatal(err)
+	}
+	hello(t, a)
+	if _, _, err := rec.Wait(mark, time.Second, func(f *Frame) bool { return f.ARP != nil }); err != nil {
+		t.Error("a broadcast does not arrive:", err)
+	}
+	if err := s.Misdirect(b, "eth0", nil); err != nil {
+		t.Fatal(err)
+	}
+	if !reaches((*Frame).IsDHCP) {
+		t.Error("the datagram does not arrive although the switch is good again")
+	}
+}
+
 // What a program on a host writes to /etc and /run does not reach the real ones.
 func TestHostFilesArePrivate(t *testing.T) {
 	before, err := os.ReadFile("/etc/resolv.conf")

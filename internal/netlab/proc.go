@@ -28,6 +28,10 @@ type Spec struct {
 	// does not. Its output must go to a file, LogFile.
 	Stay bool
 
+	// Hold are other hosts whose network namespaces the program keeps alive, as open
+	// files that it knows nothing of: after Leave a host without a program needs one.
+	Hold []*Host
+
 	// LogFile takes the output in place of Proc.Output and OnLine. May be empty.
 	LogFile string
 
@@ -70,6 +74,14 @@ func (h *Host) Start(s Spec) (*Proc, error) {
 			attr.Cloneflags = syscall.CLONE_NEWPID
 		}
 		p.cmd.SysProcAttr = attr
+		for _, held := range s.Hold {
+			ns, err := os.Open(fmt.Sprintf("/proc/self/fd/%d", held.ns))
+			if err != nil {
+				return fmt.Errorf("hold the network of %s: %w", held.Name, err)
+			}
+			defer ns.Close()
+			p.cmd.ExtraFiles = append(p.cmd.ExtraFiles, ns)
+		}
 		return p.cmd.Start()
 	})
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // Switch is an Ethernet switch: a bridge in a namespace of its own, so that it sees
@@ -90,6 +91,28 @@ func (s *Switch) eachPort(host string, f func(string) error) error {
 		if err := f(p); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// Misdirect lets the switch believe that to is behind the port of other: frames for
+// to alone get lost there, broadcasts still reach it. With other nil it believes what
+// it learns, as before. It needs no program.
+func (s *Switch) Misdirect(to *Host, ifname string, other *Host) error {
+	s.mu.Lock()
+	names := s.names[to.Name]
+	if other != nil {
+		names = s.names[other.Name]
+	}
+	s.mu.Unlock()
+	mac := to.MAC(ifname)
+	n := &netlink.Neigh{Family: unix.AF_BRIDGE, Flags: netlink.NTF_MASTER, HardwareAddr: mac[:], State: netlink.NUD_NOARP, LinkIndex: s.host.Index(names[0])}
+	err := s.host.nl.NeighSet(n)
+	if other == nil {
+		err = s.host.nl.NeighDel(n) // the entry was moved to its own port first: only that can be deleted
+	}
+	if err != nil {
+		return fmt.Errorf("change where the switch sees %s: %w", to.Name, err)
 	}
 	return nil
 }
