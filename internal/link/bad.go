@@ -17,9 +17,9 @@ const (
 	BadFragment            // a piece of a datagram
 	BadProtocol            // not UDP
 	BadUDPLength           // UDP length field differs from the IP payload
-	BadPort                // not for port 67
+	BadPort                // for another port
 	BadUDPSum              // UDP checksum
-	BadNotOurs             // IP destination is neither ours nor a broadcast address
+	BadNotOurs             // the IP destination, or for a client the frame's, is neither ours nor a broadcast address
 	BadARP                 // not a whole ARP message for IPv4 over Ethernet
 	badUnused              // room for one more
 )
@@ -40,9 +40,9 @@ var badReasons = [NumBadReasons]struct{ name, text string }{
 	BadFragment:  {"fragment", "the frame is a fragment of an IP datagram"},
 	BadProtocol:  {"protocol", "the IP datagram is not UDP"},
 	BadUDPLength: {"udp-length", "the UDP length does not match the IP datagram"},
-	BadPort:      {"udp-port", "the UDP datagram is not for port 67"},
+	BadPort:      {"udp-port", "the UDP datagram is for another port"},
 	BadUDPSum:    {"udp-checksum", "the UDP checksum is wrong"},
-	BadNotOurs:   {"not-ours", "the IP destination is not an address of this host"},
+	BadNotOurs:   {"not-ours", "the message is addressed to another host"},
 	BadARP:       {"arp", "the frame is not a whole ARP message for IPv4 over Ethernet"},
 	badUnused:    {"unused", "never counted"},
 }

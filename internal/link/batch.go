@@ -24,9 +24,27 @@ func (b *Batch) Reset() {
 // Identity is whose frames a port takes: what Add needs to know of the interface
 // and the host.
 type Identity struct {
-	Link   wire.LinkID
-	MAC    wire.MAC
+	Link wire.LinkID
+	MAC  wire.MAC
+	Port uint16 // UDP destination port
+
+	// Locals are the host's addresses, of which a datagram must name one. nil is for a
+	// client: it is answered at an address that it does not have yet, so the frame alone
+	// says whose it is.
 	Locals *Locals
+}
+
+// Addressed reports whether a frame to mac can be for a port of this identity.
+func (id *Identity) Addressed(mac wire.MAC) bool {
+	return id.Locals != nil || mac == id.MAC || mac == wire.BroadcastMAC
+}
+
+// ours reports whether p is for this host.
+func (id *Identity) ours(p *wire.Packet) bool {
+	if id.Locals != nil {
+		return id.Locals.Ours(p.Dst)
+	}
+	return id.Addressed(p.DstMAC)
 }
 
 // Add checks frame and appends what it holds to b, or counts why it is refused.
@@ -37,8 +55,8 @@ func (b *Batch) Add(id *Identity, frame []byte, aux Aux) {
 	case bad != BadNone:
 	case typ == etherTypeIPv4:
 		p := wire.Packet{Link: id.Link}
-		if bad = ParseFrame(frame, aux, &p); bad == BadNone {
-			if id.Locals.Ours(p.Dst) {
+		if bad = ParseFrame(frame, aux, id.Port, &p); bad == BadNone {
+			if id.ours(&p) {
 				b.Packets = append(b.Packets, p)
 				return
 			}
@@ -47,8 +65,11 @@ func (b *Batch) Add(id *Identity, frame []byte, aux Aux) {
 	case typ == etherTypeARP:
 		a := wire.ARP{Link: id.Link}
 		if bad = ParseARP(frame, &a); bad == BadNone {
-			b.ARPs = append(b.ARPs, a)
-			return
+			if id.Addressed(wire.MAC(frame[:6])) {
+				b.ARPs = append(b.ARPs, a)
+				return
+			}
+			bad = BadNotOurs
 		}
 	default:
 		bad = BadEtherType

@@ -19,8 +19,9 @@ const (
 	etherTypeIPv4 = 0x0800
 	etherTypeARP  = 0x0806
 
-	protoUDP   = 17
-	serverPort = 67
+	protoUDP  = 17
+	udpServer = 67
+	udpClient = 68
 
 	ttl = 64
 	tos = 0x10 // low delay, as DHCP servers have always sent

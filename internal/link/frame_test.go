@@ -26,7 +26,7 @@ var (
 func identity() *Identity {
 	l := &Locals{}
 	l.Set([]Interface{{Index: 4, Addrs: []dhcp4.Prefix{{Addr: ownIP, Bits: 24}}}})
-	return &Identity{Link: 4, MAC: ownMAC, Locals: l}
+	return &Identity{Link: 4, MAC: ownMAC, Port: 67, Locals: l}
 }
 
 // good is a renewal as a frame; change makes it worse.
@@ -225,11 +225,11 @@ func TestReasonsHaveNames(t *testing.T) {
 
 // vm is the filter's part that looks at bytes, as the kernel would run it.
 func vm(t testing.TB) *bpf.VM {
-	v, err := bpf.NewVM(byteFilter())
+	v, err := bpf.NewVM(ServerRule.byteFilter())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := bpf.Assemble(kernelFilter()); err != nil {
+	if _, err := bpf.Assemble(ServerRule.kernelFilter()); err != nil {
 		t.Fatal(err)
 	}
 	return v
@@ -253,8 +253,8 @@ func FuzzFrame(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if (passed != 0) != Wanted(frame) {
-			t.Fatalf("filter program says %d, Wanted %v", passed, Wanted(frame))
+		if (passed != 0) != ServerRule.Wanted(frame) {
+			t.Fatalf("filter program says %d, Wanted %v", passed, ServerRule.Wanted(frame))
 		}
 		var b Batch
 		b.Add(id, frame, aux)
@@ -272,7 +272,7 @@ func FuzzFrame(f *testing.F) {
 }
 
 func checkAccepted(t *testing.T, frame []byte, p *wire.Packet) {
-	if !Wanted(frame) {
+	if !ServerRule.Wanted(frame) {
 		t.Fatal("accepted, but the filter would have dropped it")
 	}
 	q := gopacket.NewPacket(frame, layers.LayerTypeEthernet, gopacket.NoCopy)
@@ -287,7 +287,7 @@ func checkAccepted(t *testing.T, frame []byte, p *wire.Packet) {
 	}
 	again := AppendFrame(nil, p.SrcMAC, 1, &wire.Send{MAC: p.DstMAC, Src: p.Src, Dst: p.Dst, SrcPort: p.SrcPort, DstPort: 67, Data: p.Data})
 	var r wire.Packet
-	if bad := ParseFrame(again, Aux{}, &r); bad != BadNone || r.Src != p.Src || r.SrcMAC != p.SrcMAC || !bytes.Equal(r.Data, p.Data) {
+	if bad := ParseFrame(again, Aux{}, 67, &r); bad != BadNone || r.Src != p.Src || r.SrcMAC != p.SrcMAC || !bytes.Equal(r.Data, p.Data) {
 		t.Fatalf("built again: %v, %+v", bad, r)
 	}
 }
@@ -313,7 +313,7 @@ func BenchmarkParseFrame(b *testing.B) {
 			b.ReportAllocs()
 			var p wire.Packet
 			for b.Loop() {
-				if bad := ParseFrame(frame, aux, &p); bad != BadNone {
+				if bad := ParseFrame(frame, aux, 67, &p); bad != BadNone {
 					b.Fatal(bad)
 				}
 			}

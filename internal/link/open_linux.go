@@ -43,20 +43,38 @@ func (k *Kernel) Open(l wire.Link) (Port, error) {
 	if err := k.refresh(); err != nil {
 		return nil, fmt.Errorf("open %s: %w", l.Name, err)
 	}
-	p := &port{link: l, frame: max(leastFrame, etherLen+l.MTU)}
-	p.id = Identity{Link: l.ID, MAC: l.MAC, Locals: &k.locals}
-	var made []*sock
-	for _, open := range []func() (*sock, error){p.openHold, p.openReceive, p.openSend, p.openRouted} {
-		s, err := open()
-		if err != nil {
-			for _, s := range made {
-				s.file.Close()
-			}
-			return nil, openError(l, err)
-		}
-		made = append(made, s)
+	o := opener{link: l, rule: ServerRule, receive: receiveBuffer, send: sendBuffer}
+	made, err := o.open()
+	if err != nil {
+		return nil, err
 	}
-	p.hold = made[0]
+	return newPort(l, Identity{Link: l.ID, MAC: l.MAC, Port: udpServer, Locals: &k.locals}, made)
+}
+
+// sockets are the parts of a port, in this order: the holder of the UDP port, the packet
+// socket that receives, the one that sends, the raw IP socket for what is routed.
+type sockets [4]*sock
+
+func (s *sockets) close() {
+	for _, k := range s {
+		if k != nil {
+			k.file.Close()
+		}
+	}
+}
+
+// newPort makes a port of its sockets, which it takes over. It needs no capability.
+func newPort(l wire.Link, id Identity, made sockets) (*port, error) {
+	p := &port{link: l, id: id, frame: max(leastFrame, etherLen+l.MTU), hold: made[0]}
+	var got int
+	var err error
+	if cerr := made[1].raw.Control(func(fd uintptr) {
+		got, err = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF)
+	}); cerr != nil || err != nil {
+		made.close()
+		return nil, fmt.Errorf("open %s: read the receive buffer's size: %w", l.Name, errors.Join(cerr, err))
+	}
+	p.small = got < smallBuffer
 	p.rx = newReceiver(made[1])
 	p.tx = newSender(made[2], newTxRing(leastFrame, false))
 	p.routed = newSender(made[3], newTxRing(leastFrame, true))
@@ -66,24 +84,44 @@ func (k *Kernel) Open(l wire.Link) (Port, error) {
 	return p, nil
 }
 
+// opener opens the sockets of a port.
+type opener struct {
+	link    wire.Link
+	rule    *Rule
+	receive int  // octets of the receive buffer
+	send    int  // octets of the send buffers; 0: what the host gives
+	bound   bool // routed datagrams leave by the interface whatever the routes of others say
+}
+
+// open opens all sockets, or none.
+func (o *opener) open() (made sockets, err error) {
+	for i, open := range []func() (*sock, error){o.openHold, o.openReceive, o.openSend, o.openRouted} {
+		if made[i], err = open(); err != nil {
+			made.close()
+			return sockets{}, o.openError(err)
+		}
+	}
+	return made, nil
+}
+
 // openError says what to do about err.
-func openError(l wire.Link, err error) error {
+func (o *opener) openError(err error) error {
 	var taken *PortTakenError
 	switch {
 	case errors.As(err, &taken):
 		return err
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
-		return privilege(fmt.Errorf("open %s: %w", l.Name, err))
+		return privilege(o.rule.Port, fmt.Errorf("open %s: %w", o.link.Name, err))
 	case errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENXIO), errors.Is(err, unix.ENETDOWN):
-		return fmt.Errorf("open %s: %w (%w)", l.Name, ErrDown, err)
+		return fmt.Errorf("open %s: %w (%w)", o.link.Name, ErrDown, err)
 	}
-	return fmt.Errorf("open %s: %w", l.Name, err)
+	return fmt.Errorf("open %s: %w", o.link.Name, err)
 }
 
-// openHold opens the UDP socket that owns port 67 on the interface: another DHCP
-// server is noticed, and the kernel answers no client with "port unreachable". Its
+// openHold opens the UDP socket that owns the port on the interface: another DHCP
+// server or client is noticed, and the kernel answers nobody with "port unreachable". Its
 // filter lets nothing in, since the packet socket receives.
-func (p *port) openHold() (*sock, error) {
+func (o *opener) openHold() (*sock, error) {
 	return openSock("udp", unix.AF_INET, unix.SOCK_DGRAM, unix.IPPROTO_UDP, func(fd int) error {
 		if err := attach(fd, []bpf.Instruction{bpf.RetConstant{Val: 0}}); err != nil {
 			return err
@@ -91,15 +129,16 @@ func (p *port) openHold() (*sock, error) {
 		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BROADCAST, 1); err != nil {
 			return os.NewSyscallError("SO_BROADCAST", err)
 		}
-		if err := bindToLink(fd, p.link); err != nil {
+		if err := bindToLink(fd, o.link); err != nil {
 			return os.NewSyscallError("SO_BINDTODEVICE", err)
 		}
-		err := unix.Bind(fd, &unix.SockaddrInet4{Port: serverPort})
+		port := int(o.rule.Port)
+		err := unix.Bind(fd, &unix.SockaddrInet4{Port: port})
 		if errors.Is(err, unix.EADDRINUSE) {
-			name, pid := holder(serverPort)
-			return &PortTakenError{Link: p.link.Name, Holder: name, PID: pid, Err: os.NewSyscallError("bind", err)}
+			name, pid := holder(port)
+			return &PortTakenError{Port: o.rule.Port, Link: o.link.Name, Holder: name, PID: pid, Err: os.NewSyscallError("bind", err)}
 		}
-		return os.NewSyscallError("bind port 67", err)
+		return os.NewSyscallError(fmt.Sprintf("bind port %d", port), err)
 	})
 }
 
@@ -115,9 +154,9 @@ func bindToLink(fd int, l wire.Link) error {
 
 // openReceive opens the packet socket that receives. It has no protocol until it is
 // bound, so that no frame comes in before filter and options are in force.
-func (p *port) openReceive() (*sock, error) {
+func (o *opener) openReceive() (*sock, error) {
 	return openSock("packet", unix.AF_PACKET, unix.SOCK_RAW, 0, func(fd int) error {
-		if err := attach(fd, kernelFilter()); err != nil {
+		if err := attach(fd, o.rule.kernelFilter()); err != nil {
 			return err
 		}
 		if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_AUXDATA, 1); err != nil {
@@ -129,23 +168,21 @@ func (p *port) openReceive() (*sock, error) {
 		if err != nil && !errors.Is(err, unix.ENOPROTOOPT) {
 			return os.NewSyscallError("PACKET_IGNORE_OUTGOING", err)
 		}
-		got, err := enlarge(fd, unix.SO_RCVBUF, unix.SO_RCVBUFFORCE, receiveBuffer)
-		if err != nil {
+		if err := enlarge(fd, unix.SO_RCVBUF, unix.SO_RCVBUFFORCE, o.receive); err != nil {
 			return err
 		}
-		p.small = got < smallBuffer
-		return bindPacket(fd, p.link, unix.ETH_P_ALL)
+		return bindPacket(fd, o.link, unix.ETH_P_ALL)
 	})
 }
 
 // openSend opens the packet socket that sends: without a protocol it receives
 // nothing.
-func (p *port) openSend() (*sock, error) {
+func (o *opener) openSend() (*sock, error) {
 	return openSock("packet", unix.AF_PACKET, unix.SOCK_RAW, 0, func(fd int) error {
-		if _, err := enlarge(fd, unix.SO_SNDBUF, unix.SO_SNDBUFFORCE, sendBuffer); err != nil {
+		if err := enlarge(fd, unix.SO_SNDBUF, unix.SO_SNDBUFFORCE, o.send); err != nil {
 			return err
 		}
-		return bindPacket(fd, p.link, 0)
+		return bindPacket(fd, o.link, 0)
 	})
 }
 
@@ -170,7 +207,7 @@ func htons(v uint16) uint16 {
 // openRouted opens the raw IP socket for routed datagrams. It carries whole
 // datagrams, headers and all, so that it needs no port of its own; as a socket of
 // protocol 255 it would hardly receive anything, and the filter sees to the rest.
-func (p *port) openRouted() (*sock, error) {
+func (o *opener) openRouted() (*sock, error) {
 	return openSock("ip", unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_RAW, func(fd int) error {
 		if err := attach(fd, []bpf.Instruction{bpf.RetConstant{Val: 0}}); err != nil {
 			return err
@@ -178,21 +215,22 @@ func (p *port) openRouted() (*sock, error) {
 		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_HDRINCL, 1); err != nil {
 			return os.NewSyscallError("IP_HDRINCL", err)
 		}
-		_, err := enlarge(fd, unix.SO_SNDBUF, unix.SO_SNDBUFFORCE, sendBuffer)
-		return err
+		if o.bound {
+			if err := bindToLink(fd, o.link); err != nil {
+				return os.NewSyscallError("SO_BINDTODEVICE", err)
+			}
+		}
+		return enlarge(fd, unix.SO_SNDBUF, unix.SO_SNDBUFFORCE, o.send)
 	})
 }
 
 // enlarge asks for a socket buffer of n octets, by right of CAP_NET_ADMIN or else as
-// much as the host's limit allows, and returns what the kernel granted.
-func enlarge(fd, opt, force, n int) (int, error) {
-	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, force, n) != nil {
-		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, opt, n); err != nil {
-			return 0, os.NewSyscallError("set the socket's buffer size", err)
-		}
+// much as the host's limit allows; 0 leaves what the host gives.
+func enlarge(fd, opt, force, n int) error {
+	if n == 0 || unix.SetsockoptInt(fd, unix.SOL_SOCKET, force, n) == nil {
+		return nil
 	}
-	got, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, opt)
-	return got, os.NewSyscallError("read the socket's buffer size", err)
+	return os.NewSyscallError("set the socket's buffer size", unix.SetsockoptInt(fd, unix.SOL_SOCKET, opt, n))
 }
 
 // attach gives the socket a filter program.

@@ -29,12 +29,12 @@ func etherType(frame []byte, aux Aux, own wire.MAC) (uint16, BadReason) {
 	return binary.BigEndian.Uint16(frame[12:]), BadNone
 }
 
-// ParseFrame reads an Ethernet frame that should hold a DHCP message to port 67
-// and fills p, whose Data then lies in frame; Link is left alone. It refuses what
+// ParseFrame reads an Ethernet frame that should hold a DHCP message to this
+// UDP port and fills p, whose Data then lies in frame; Link is left alone. It refuses what
 // ParseUDP refuses, and every other port.
-func ParseFrame(frame []byte, aux Aux, p *wire.Packet) BadReason {
-	port, bad := ParseUDP(frame, aux, p)
-	if bad == BadNone && port != serverPort {
+func ParseFrame(frame []byte, aux Aux, port uint16, p *wire.Packet) BadReason {
+	to, bad := ParseUDP(frame, aux, p)
+	if bad == BadNone && to != port {
 		return BadPort
 	}
 	return bad

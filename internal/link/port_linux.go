@@ -11,12 +11,12 @@ import (
 	"lessor/internal/wire"
 )
 
-// port is a Port of the kernel. Frames come in by rx and leave by tx, two packet
+// port is a Port of the kernel, a server's or a client's. Frames come in by rx and leave by tx, two packet
 // sockets: on one socket the error that reports an interface down would go to
 // whichever of receiver and sender asks first. One packet socket receives IP and ARP
 // together, so that there is one queue to wait for. Routed datagrams leave by
-// routed, a raw IP socket bound to no interface, so that the kernel's routes alone
-// decide the way. hold is a UDP socket that owns port 67 and receives nothing.
+// routed, a raw IP socket: a server's is bound to no interface, so that the kernel's routes
+// alone decide the way. hold is a UDP socket that owns port 67 or 68 and receives nothing.
 type port struct {
 	link   wire.Link
 	id     Identity
@@ -154,7 +154,7 @@ func (p *port) SendARP(as []wire.ARP) error {
 	return nil
 }
 
-// Close implements Port. When it returns, port 67 is free again.
+// Close implements Port. When it returns, the UDP port is free again.
 func (p *port) Close() error {
 	if p.closed.Swap(true) {
 		return net.ErrClosed

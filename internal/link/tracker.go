@@ -20,6 +20,10 @@ type Interface struct {
 	Up       bool           // administratively up
 	Carrier  bool           // running, with operational state up or unknown
 	Addrs    []dhcp4.Prefix // IPv4, the host's own addresses, not masked
+
+	// CarrierChanges counts how often the carrier came and went. It tells of a loss that
+	// was too short to be seen.
+	CarrierChanges uint32
 }
 
 // Ready reports whether the interface can be served now.

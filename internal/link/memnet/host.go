@@ -99,10 +99,10 @@ func (h *Host) Open(l wire.Link) (link.Port, error) {
 	case i == nil || !i.up:
 		return nil, fmt.Errorf("open %s: %w", l.Name, link.ErrDown)
 	case i.port != nil:
-		return nil, &link.PortTakenError{Link: l.Name, Holder: "memnet", PID: 1}
+		return nil, &link.PortTakenError{Port: 67, Link: l.Name, Holder: "memnet", PID: 1}
 	}
 	p := &port{net: h.net, host: h, iface: i, link: l, arrived: sync.NewCond(&h.net.mu)}
-	p.id = link.Identity{Link: l.ID, MAC: l.MAC, Locals: &h.locals}
+	p.id = link.Identity{Link: l.ID, MAC: l.MAC, Port: 67, Locals: &h.locals}
 	i.port = p
 	return p, nil
 }

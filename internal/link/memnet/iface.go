@@ -108,7 +108,7 @@ func (i *Interface) deliver(frame []byte) []byte {
 		}
 		frame = slices.Concat(frame[:12], frame[16:])
 	}
-	if i.port != nil && link.Wanted(frame) {
+	if i.port != nil && link.ServerRule.Wanted(frame) {
 		i.port.push(frame)
 	}
 	return answer(i, frame)
