@@ -4,7 +4,8 @@
 package run
 
 import (
-	"context"
+	"errors"
+	"sync/atomic"
 	"time"
 
 	"lessor/internal/client"
@@ -75,15 +76,72 @@ type Change struct {
 }
 
 // Runner runs one client.
-type Runner struct{}
+type Runner struct {
+	o      Options
+	calls  chan func(*loop)
+	ended  chan struct{} // closed when Run has returned
+	panics atomic.Uint64
+}
 
-// New makes a runner; Run runs it until ctx ends (the interface is then as it was
-// before), or, with Once, until the interface has an address.
-func New(o Options) (*Runner, error)            { return nil, nil }
-func (r *Runner) Run(ctx context.Context) error { return nil }
+// ErrEnded is what a Runner answers when it does not run any more.
+var ErrEnded = errors.New("the client has ended")
 
-// Renew, Rebind, Release and Status may be called by any goroutine while Run runs.
-func (r *Runner) Renew() error    { return nil }
-func (r *Runner) Rebind() error   { return nil }
-func (r *Runner) Release() error  { return nil }
-func (r *Runner) Status() *Status { return nil }
+// New makes a runner; Run runs it until ctx ends or Stop is called (the interface is
+// then as it was before), or, with Once, until the interface has an address. Run is
+// called once. Its error is what waiting does not help: link.PortTakenError or
+// link.PrivilegeError at the start, ErrNotBound when a Once was stopped before.
+func New(o Options) (*Runner, error) {
+	switch {
+	case o.Interface == "":
+		return nil, errors.New("no interface is named")
+	case o.Net == nil || o.Host == nil || o.Clock == nil || o.Report == nil:
+		return nil, errors.New("a runner needs a net, a host, a clock and somebody to report to")
+	}
+	return &Runner{o: o, calls: make(chan func(*loop)), ended: make(chan struct{})}, nil
+}
+
+// Renew, Rebind, Release, Stop and Status may be called by any goroutine once Run has
+// been called; the first four return ErrEnded when it has returned, and an error that
+// wraps ErrRefused when the client's state does not allow it. Stop waits until everything
+// is off the interface.
+func (r *Runner) Renew() error { return r.command(client.InputRenew) }
+
+// Rebind asks for the lease to be extended by broadcast.
+func (r *Runner) Rebind() error { return r.command(client.InputRebind) }
+
+// Release gives the address back; Renew begins anew.
+func (r *Runner) Release() error { return r.command(client.InputRelease) }
+
+// Stop ends Run.
+func (r *Runner) Stop() error {
+	return r.do(func(l *loop) error {
+		l.stop(l.o.Clock.Now())
+		return nil
+	})
+}
+
+// Status is how the client is now, nil when Run has returned.
+func (r *Runner) Status() (s *Status) {
+	if r.do(func(l *loop) error { s = l.status.get(l); return nil }) != nil {
+		return nil
+	}
+	return s
+}
+
+// Panics is how many panics were recovered. Each is a bug and was reported.
+func (r *Runner) Panics() uint64 { return r.panics.Load() }
+
+func (r *Runner) command(kind client.InputKind) error {
+	return r.do(func(l *loop) error { return l.command(kind) })
+}
+
+// do lets the loop's goroutine call fn.
+func (r *Runner) do(fn func(*loop) error) error {
+	answer := make(chan error, 1)
+	select {
+	case r.calls <- func(l *loop) { answer <- fn(l) }:
+		return <-answer
+	case <-r.ended:
+		return ErrEnded
+	}
+}
