@@ -99,6 +99,27 @@ func (k *inNamespace) Watch(ctx context.Context, names []string, changed func([]
 	return <-done
 }
 
+func (k *inNamespace) OpenClient(l wire.Link) (p link.ClientPort, err error) {
+	err = k.ns.run(func() error {
+		p, err = k.Kernel.OpenClient(l)
+		return err
+	})
+	return p, err
+}
+
+func (k *inNamespace) WatchClient(ctx context.Context, name string, changed func(*wire.Link, *link.Missing)) error {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		if err := unix.Setns(k.ns.fd, unix.CLONE_NEWNET); err != nil {
+			done <- err
+			return
+		}
+		done <- k.Kernel.WatchClient(ctx, name, changed)
+	}()
+	return <-done
+}
+
 // bed is a server's namespace joined by veth pairs to a namespace for the peers.
 type bed struct {
 	t            testing.TB
@@ -115,7 +136,18 @@ func newBed(t testing.TB) *bed {
 	return b
 }
 
-func (b *bed) Net() link.Net { return b.kernel }
+func (b *bed) Net() link.Net             { return b.kernel }
+func (b *bed) ClientNet() link.ClientNet { return b.kernel }
+
+func (b *bed) SetMAC(name string, mac wire.MAC) {
+	b.server.do(b.t, func() error {
+		l, err := netlink.LinkByName(name)
+		if err != nil {
+			return err
+		}
+		return netlink.LinkSetHardwareAddr(l, mac[:])
+	})
+}
 
 func (b *bed) Add(name string) linktest.Peer {
 	b.t.Helper()
@@ -313,4 +345,8 @@ func (p *kernelPeer) Receive(timeout time.Duration) ([]byte, bool) {
 
 func TestConformance(t *testing.T) {
 	linktest.Run(t, func(t *testing.T) linktest.Bed { return newBed(t) })
+}
+
+func TestClientConformance(t *testing.T) {
+	linktest.RunClient(t, func(t *testing.T) linktest.ClientBed { return newBed(t) })
 }

@@ -11,7 +11,8 @@ import (
 	"lessor/internal/wire"
 )
 
-// Host is a computer with interfaces, and the Net of the program that runs on it.
+// Host is a computer with interfaces, and the Net or ClientNet of the program that runs
+// on it.
 type Host struct {
 	net      *Network
 	ifs      []*Interface
@@ -21,23 +22,26 @@ type Host struct {
 	watchers []*watcher
 }
 
-var _ link.Net = (*Host)(nil)
+var (
+	_ link.Net       = (*Host)(nil)
+	_ link.ClientNet = (*Host)(nil)
+)
 
 type route struct {
 	to  dhcp4.Prefix
 	via dhcp4.Addr
 }
 
-// watcher is one running Watch.
+// watcher is one running Watch or WatchClient.
 type watcher struct {
-	tracker *link.Tracker
-	dirty   bool
-	lost    []loss
-	wake    *sync.Cond
+	dirty bool
+	news  []news
+	wake  *sync.Cond
 }
 
-type loss struct {
-	index wire.LinkID
+// news is an interface as it was after a change.
+type news struct {
+	iface link.Interface
 	gone  bool
 }
 
@@ -54,9 +58,35 @@ func (h *Host) AddRoute(to dhcp4.Prefix, via dhcp4.Addr) {
 
 // Watch implements link.Net.
 func (h *Host) Watch(ctx context.Context, names []string, changed func([]wire.Link, []link.Missing)) error {
+	t := link.NewTracker(names)
+	h.follow(ctx, func(ifs []link.Interface) {
+		if ready, missing, news := t.Update(ifs); news {
+			changed(ready, missing)
+		}
+	}, func(i *link.Interface, gone bool) {
+		if !gone && i.Up {
+			return
+		}
+		if ready, missing, news := t.Lost(i.Index, gone); news {
+			changed(ready, missing)
+		}
+	})
+	return nil
+}
+
+// WatchClient implements link.ClientNet.
+func (h *Host) WatchClient(ctx context.Context, name string, changed func(l *wire.Link, m *link.Missing)) error {
+	t := link.NewClientTracker(name, changed)
+	h.follow(ctx, t.Update, t.Seen)
+	return nil
+}
+
+// follow calls seen with each interface that changed, as it was then, and update with all,
+// until ctx ends. The network is not locked while they run.
+func (h *Host) follow(ctx context.Context, update func([]link.Interface), seen func(*link.Interface, bool)) {
 	h.net.mu.Lock()
 	defer h.net.mu.Unlock()
-	w := &watcher{tracker: link.NewTracker(names), dirty: true, wake: sync.NewCond(&h.net.mu)}
+	w := &watcher{dirty: true, wake: sync.NewCond(&h.net.mu)}
 	h.watchers = append(h.watchers, w)
 	defer func() {
 		h.watchers = slices.DeleteFunc(h.watchers, func(x *watcher) bool { return x == w })
@@ -66,44 +96,59 @@ func (h *Host) Watch(ctx context.Context, names []string, changed func([]wire.Li
 		defer h.net.mu.Unlock()
 		w.wake.Broadcast()
 	})()
-	report := func(ready []wire.Link, missing []link.Missing, news bool) {
-		if !news {
-			return
-		}
+	unlocked := func(f func()) {
 		h.net.mu.Unlock()
 		defer h.net.mu.Lock()
-		changed(ready, missing)
+		f()
 	}
 	for ctx.Err() == nil {
 		switch {
-		case len(w.lost) > 0:
-			l := w.lost[0]
-			w.lost = w.lost[1:]
-			report(w.tracker.Lost(l.index, l.gone))
+		case len(w.news) > 0:
+			n := w.news[0]
+			w.news = w.news[1:]
+			unlocked(func() { seen(&n.iface, n.gone) })
 		case w.dirty:
 			w.dirty = false
-			report(w.tracker.Update(h.facts()))
+			ifs := h.facts()
+			unlocked(func() { update(ifs) })
 		default:
 			w.wake.Wait()
 		}
 	}
-	return nil
 }
 
 // Open implements link.Net.
 func (h *Host) Open(l wire.Link) (link.Port, error) {
+	p, err := h.open(l, link.ServerRule, &h.locals)
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// OpenClient implements link.ClientNet.
+func (h *Host) OpenClient(l wire.Link) (link.ClientPort, error) {
+	p, err := h.open(l, link.ClientRule, nil)
+	if err != nil {
+		return nil, err
+	}
+	return clientPort{p}, nil
+}
+
+// open gives an interface a port unless it has one with that UDP port.
+func (h *Host) open(l wire.Link, r *link.Rule, locals *link.Locals) (*port, error) {
 	h.net.mu.Lock()
 	defer h.net.mu.Unlock()
 	i := h.find(l.ID)
 	switch {
 	case i == nil || !i.up:
 		return nil, fmt.Errorf("open %s: %w", l.Name, link.ErrDown)
-	case i.port != nil:
-		return nil, &link.PortTakenError{Port: 67, Link: l.Name, Holder: "memnet", PID: 1}
+	case slices.ContainsFunc(i.ports, func(p *port) bool { return p.rule.Port == r.Port }):
+		return nil, &link.PortTakenError{Port: r.Port, Link: l.Name, Holder: "memnet", PID: 1}
 	}
-	p := &port{net: h.net, host: h, iface: i, link: l, arrived: sync.NewCond(&h.net.mu)}
-	p.id = link.Identity{Link: l.ID, MAC: l.MAC, Port: 67, Locals: &h.locals}
-	i.port = p
+	p := &port{net: h.net, host: h, iface: i, link: l, rule: r, arrived: sync.NewCond(&h.net.mu)}
+	p.id = link.Identity{Link: l.ID, MAC: l.MAC, Port: r.Port, Locals: locals}
+	i.ports = append(i.ports, p)
 	return p, nil
 }
 
@@ -120,31 +165,30 @@ func (h *Host) find(id wire.LinkID) *Interface {
 func (h *Host) facts() []link.Interface {
 	fs := make([]link.Interface, 0, len(h.ifs))
 	for _, i := range h.ifs {
-		fs = append(fs, link.Interface{Index: i.index, Name: i.name, MAC: i.mac, MTU: i.mtu, Ethernet: true,
-			Up: i.up, Carrier: i.up && i.carrier, Addrs: slices.Clone(i.addrs)})
+		fs = append(fs, i.facts())
 	}
 	return fs
 }
 
-// moved tells all watchers that something changed, and that interface i was lost if
-// lost is set.
-func (h *Host) moved(i *Interface, lost, gone bool) {
+// moved tells all watchers that interface i changed or is gone.
+func (h *Host) moved(i *Interface) {
 	h.locals.Set(h.facts())
 	for _, w := range h.watchers {
 		w.dirty = true
-		if lost {
-			w.lost = append(w.lost, loss{i.index, gone})
-		}
+		w.news = append(w.news, news{i.facts(), i.gone})
 		w.wake.Broadcast()
 	}
 }
 
-// nextHop finds the interface and the neighbour for a routed message.
-func (h *Host) nextHop(dst dhcp4.Addr) (*Interface, dhcp4.Addr, bool) {
+// nextHop finds the interface and the neighbour for a routed message. With only set the
+// other interfaces' ways do not count, and what has no way is taken for a neighbour, as in
+// the kernel.
+func (h *Host) nextHop(dst dhcp4.Addr, only *Interface) (*Interface, dhcp4.Addr, bool) {
 	best, out, hop := -1, (*Interface)(nil), dst
+	usable := func(i *Interface) bool { return i.up && (only == nil || i == only) }
 	for _, i := range h.ifs {
 		for _, a := range i.addrs {
-			if i.up && a.Contains(dst) && a.Bits > best {
+			if usable(i) && a.Contains(dst) && a.Bits > best {
 				best, out, hop = a.Bits, i, dst
 			}
 		}
@@ -154,11 +198,14 @@ func (h *Host) nextHop(dst dhcp4.Addr) (*Interface, dhcp4.Addr, bool) {
 			continue
 		}
 		for _, i := range h.ifs {
-			if i.up && slices.ContainsFunc(i.addrs, func(a dhcp4.Prefix) bool { return a.Contains(r.via) }) {
+			if usable(i) && slices.ContainsFunc(i.addrs, func(a dhcp4.Prefix) bool { return a.Contains(r.via) }) {
 				best, out, hop = r.to.Bits, i, r.via
 				break
 			}
 		}
+	}
+	if out == nil && only != nil && only.up {
+		out = only
 	}
 	return out, hop, out != nil
 }

@@ -23,7 +23,8 @@ type Interface struct {
 	carrier bool
 	gone    bool
 	addrs   []dhcp4.Prefix
-	port    *port
+	ports   []*port
+	flaps   uint32 // changes of the carrier
 }
 
 // Add gives the host an interface that is plugged into sw, up and with carrier. Its
@@ -36,7 +37,7 @@ func (h *Host) Add(name string, sw *Switch, mac wire.MAC, addrs ...dhcp4.Prefix)
 	i := &Interface{host: h, sw: sw, index: h.last, name: name, mac: mac, mtu: 1500, up: true, carrier: true, addrs: addrs}
 	h.ifs = append(h.ifs, i)
 	sw.plug(i)
-	h.moved(i, false, false)
+	h.moved(i)
 	return i
 }
 
@@ -44,7 +45,15 @@ func (h *Host) Add(name string, sw *Switch, mac wire.MAC, addrs ...dhcp4.Prefix)
 func (i *Interface) ID() wire.LinkID { return i.index }
 
 // MAC is the interface's hardware address.
-func (i *Interface) MAC() wire.MAC { return i.mac }
+func (i *Interface) MAC() wire.MAC {
+	i.host.net.mu.Lock()
+	defer i.host.net.mu.Unlock()
+	return i.mac
+}
+
+// SetMAC gives the interface another hardware address. Ports go on sending from the
+// one that they were opened with, as packet sockets do.
+func (i *Interface) SetMAC(mac wire.MAC) { i.change(false, func() { i.mac = mac }) }
 
 // change locks the network, lets f change the interface, and tells who watches.
 // A port on an interface that was lost hears of it once.
@@ -55,11 +64,13 @@ func (i *Interface) change(lost bool, f func()) {
 		return
 	}
 	f()
-	if lost && i.port != nil {
-		i.port.down = true
-		i.port.arrived.Broadcast()
+	if lost {
+		for _, p := range i.ports {
+			p.down = true
+			p.arrived.Broadcast()
+		}
 	}
-	i.host.moved(i, lost, i.gone)
+	i.host.moved(i)
 }
 
 // SetUp sets the interface administratively up or down.
@@ -67,7 +78,14 @@ func (i *Interface) SetUp(up bool) { i.change(!up, func() { i.up = up }) }
 
 // SetCarrier plugs the cable in or pulls it. A port stays usable without carrier;
 // what it sends is lost.
-func (i *Interface) SetCarrier(on bool) { i.change(false, func() { i.carrier = on }) }
+func (i *Interface) SetCarrier(on bool) {
+	i.change(false, func() {
+		if i.carrier != on {
+			i.carrier = on
+			i.flaps++
+		}
+	})
+}
 
 // SetAddrs replaces the interface's addresses.
 func (i *Interface) SetAddrs(addrs ...dhcp4.Prefix) {
@@ -89,6 +107,12 @@ func (i *Interface) Remove() {
 	})
 }
 
+// facts are the interface as the kernel would list it.
+func (i *Interface) facts() link.Interface {
+	return link.Interface{Index: i.index, Name: i.name, MAC: i.mac, MTU: i.mtu, Ethernet: true,
+		Up: i.up, Carrier: i.up && i.carrier, Addrs: slices.Clone(i.addrs), CarrierChanges: i.flaps}
+}
+
 func (i *Interface) hardware() wire.MAC { return i.mac }
 func (i *Interface) promiscuous() bool  { return false }
 
@@ -108,8 +132,11 @@ func (i *Interface) deliver(frame []byte) []byte {
 		}
 		frame = slices.Concat(frame[:12], frame[16:])
 	}
-	if i.port != nil && link.ServerRule.Wanted(frame) {
-		i.port.push(frame)
+	mine := wire.MAC(frame[:6]) == i.mac || wire.MAC(frame[:6]) == wire.BroadcastMAC
+	for _, p := range i.ports {
+		if (mine || p.rule.AnyARP) && p.rule.Wanted(frame) {
+			p.push(frame)
+		}
 	}
 	return answer(i, frame)
 }

@@ -19,7 +19,7 @@ type bed struct {
 	n    byte
 }
 
-func newBed(t *testing.T) linktest.Bed {
+func newBed(t *testing.T) *bed {
 	n := New()
 	return &bed{t: t, net: n, host: n.Host(), ifs: map[string]*Interface{}}
 }
@@ -32,6 +32,9 @@ func (b *bed) Add(name string) linktest.Peer {
 	b.ifs[name] = b.host.Add(name, sw, wire.MAC{2, 0, 0x5e, 0, 0, b.n})
 	return &peer{sw.Endpoint(wire.MAC{2, 0, 0x5e, 0, 1, b.n})}
 }
+
+func (b *bed) ClientNet() link.ClientNet        { return b.host }
+func (b *bed) SetMAC(name string, mac wire.MAC) { b.get(name).SetMAC(mac) }
 
 func (b *bed) get(name string) *Interface {
 	i := b.ifs[name]
@@ -70,4 +73,10 @@ func (p *peer) Receive(time.Duration) ([]byte, bool) {
 	return f.Bytes, ok
 }
 
-func TestConformance(t *testing.T) { linktest.Run(t, newBed) }
+func TestConformance(t *testing.T) {
+	linktest.Run(t, func(t *testing.T) linktest.Bed { return newBed(t) })
+}
+
+func TestClientConformance(t *testing.T) {
+	linktest.RunClient(t, func(t *testing.T) linktest.ClientBed { return newBed(t) })
+}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"syscall"
 
+	"lessor/dhcp4"
 	"lessor/internal/link"
 	"lessor/internal/wire"
 )
@@ -14,7 +15,7 @@ import (
 // headers is what IP and UDP add to a payload.
 const headers = 28
 
-// port is the socket set of one interface. All of it is guarded by the network's
+// port is a socket set of one interface, a server's or a client's. All of it is guarded by the network's
 // lock.
 type port struct {
 	net     *Network
@@ -22,6 +23,7 @@ type port struct {
 	iface   *Interface
 	link    wire.Link
 	id      link.Identity
+	rule    *link.Rule
 	arrived *sync.Cond
 	queue   [][]byte
 	dropped uint64
@@ -100,10 +102,18 @@ func (p *port) raw(s *wire.Send) error {
 	return nil
 }
 
+// bound is the interface that routed messages must leave by: a client's is its own.
+func (p *port) bound() *Interface {
+	if p.rule.AnyARP {
+		return nil
+	}
+	return p.iface
+}
+
 // route sends by the host's routes; a next hop that nobody answers for is no error,
 // as in the kernel.
 func (p *port) route(s *wire.Send) error {
-	out, hop, ok := p.host.nextHop(s.Dst)
+	out, hop, ok := p.host.nextHop(s.Dst, p.bound())
 	switch {
 	case !ok:
 		return syscall.ENETUNREACH
@@ -151,9 +161,25 @@ func (p *port) Close() error {
 		return net.ErrClosed
 	}
 	p.closed = true
-	if p.iface.port == p {
-		p.iface.port = nil
-	}
+	p.iface.ports = slices.DeleteFunc(p.iface.ports, func(x *port) bool { return x == p })
 	p.arrived.Broadcast()
+	return nil
+}
+
+// clientPort is a port of a client.
+type clientPort struct{ *port }
+
+// WatchARP implements link.ClientPort.
+func (p clientPort) WatchARP(addrs []dhcp4.Addr) error {
+	r, err := link.WatchRule(addrs)
+	if err != nil {
+		return err
+	}
+	p.net.mu.Lock()
+	defer p.net.mu.Unlock()
+	if p.closed {
+		return net.ErrClosed
+	}
+	p.rule = r
 	return nil
 }
