@@ -8,14 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
-	"os"
-	"syscall"
 	"time"
 
 	"lessor/dhcp4"
+	"lessor/internal/local"
 )
 
 // Errors of a Client that a caller tells apart.
@@ -27,54 +25,29 @@ var (
 )
 
 // Client asks the server behind a control socket.
-type Client struct {
-	path string
-	http http.Client
-}
+type Client struct{ local *local.Client }
 
 // NewClient returns a client of the socket path. It does not connect yet.
-func NewClient(path string) *Client {
-	c := &Client{path: path}
-	c.http.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		var d net.Dialer
-		return d.DialContext(ctx, "unix", path)
-	}}
-	return c
-}
+func NewClient(path string) *Client { return &Client{local.NewClient(path)} }
 
 // Close ends the client's connections.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
+func (c *Client) Close() { c.local.Close() }
 
 // do asks one question; the caller closes the body.
 func (c *Client) do(ctx context.Context, method, path string, query url.Values) (io.ReadCloser, error) {
-	u := url.URL{Scheme: "http", Host: "lessor", Path: path, RawQuery: query.Encode()}
-	req, err := http.NewRequestWithContext(ctx, method, u.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := c.http.Do(req)
+	body, err := c.local.Do(ctx, method, path, query)
+	p, said := errors.AsType[*local.Problem](err)
 	switch {
-	case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
-		return nil, fmt.Errorf("%w (nobody listens on %s)", ErrNoServer, c.path)
-	case errors.Is(err, os.ErrPermission):
-		return nil, fmt.Errorf("%w %s: only the server's own user and root may ask it", ErrNoAccess, c.path)
-	case err != nil:
-		return nil, fmt.Errorf("asking the server on %s: %w", c.path, errors.Unwrap(err))
-	case resp.StatusCode == http.StatusOK:
-		return resp.Body, nil
+	case errors.Is(err, local.ErrNobody):
+		return nil, fmt.Errorf("%w (nobody listens on %s)", ErrNoServer, c.local.Path())
+	case errors.Is(err, local.ErrNoAccess):
+		return nil, fmt.Errorf("%w %s: only the server's own user and root may ask it", ErrNoAccess, c.local.Path())
+	case said && p.Code == http.StatusNotFound:
+		return nil, &asked{p.Text, ErrNotFound}
+	case said && p.Code == http.StatusConflict:
+		return nil, &asked{p.Text, ErrConflict}
 	}
-	defer resp.Body.Close()
-	var p problem
-	if err := json.NewDecoder(io.LimitReader(resp.Body, maxBody)).Decode(&p); err != nil || p.Error == "" {
-		p.Error = resp.Status
-	}
-	switch resp.StatusCode {
-	case http.StatusNotFound:
-		return nil, &asked{p.Error, ErrNotFound}
-	case http.StatusConflict:
-		return nil, &asked{p.Error, ErrConflict}
-	}
-	return nil, errors.New(p.Error)
+	return body, err
 }
 
 // asked is an answer of the server that says what is wrong in its own words.
@@ -110,15 +83,15 @@ func (c *Client) Leases(ctx context.Context, f Filter, fn func(*Lease) error) er
 	}
 	defer body.Close()
 	lines := bufio.NewScanner(body)
-	lines.Buffer(nil, maxBody)
+	lines.Buffer(nil, local.MaxBody)
 	for lines.Scan() {
 		var l Lease
 		if bytes.HasPrefix(lines.Bytes(), []byte(`{"error"`)) {
-			var p problem
+			var p local.Problem
 			if err := json.Unmarshal(lines.Bytes(), &p); err != nil {
 				return err
 			}
-			return errors.New(p.Error)
+			return errors.New(p.Text)
 		}
 		if err := json.Unmarshal(lines.Bytes(), &l); err != nil {
 			return err

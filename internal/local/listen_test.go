@@ -1,4 +1,4 @@
-package control
+package local
 
 import (
 	"io"
@@ -59,7 +59,7 @@ func TestBodiesAreRefusedAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := http.Server{Handler: bodiless(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s := http.Server{Handler: Bodiless(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 	}))}
 	go s.Serve(l)
