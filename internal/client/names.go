@@ -9,9 +9,8 @@ import (
 
 // Limits of names: labels as in RFC 1035 2.3.4, and the text of a name of 255 octets.
 const (
-	maxLabel    = 63
-	maxName     = 253
-	maxPointers = 127 // of one name; each has at least one label before it in any name that is not a trick
+	maxLabel = 63
+	maxName  = 253
 )
 
 // name reads an option that is one domain name as text, "" when it is none. A dot at
@@ -93,29 +92,25 @@ func (r *reader) search() (list []string) {
 // readName reads the labels at pos (RFC 1035 4.1.4) and says where the octets after
 // them start. Pointers point into msg itself, and before the labels that they end,
 // so that there is no loop. A label that has a dot inside gives no name, because its
-// text would be two labels.
+// text would be two labels. That msg is Valid bounds the work for all of its names.
 func readName(msg []byte, pos int) (name []byte, after int, ok bool) {
 	name = make([]byte, 0, maxName)
-	start, pointers := pos, 0
+	start := pos
 	for pos < len(msg) {
 		n := int(msg[pos])
 		switch {
 		case n == 0:
-			if pointers == 0 {
-				after = pos + 1
-			}
-			return name, after, true
+			return name, max(after, pos+1), true
 		case n >= 0xc0:
 			if pos+1 >= len(msg) {
 				return nil, 0, false
 			}
 			to := n&0x3f<<8 | int(msg[pos+1])
-			if pointers++; to >= start || pointers > maxPointers {
+			if to >= start {
 				return nil, 0, false
 			}
-			if pointers == 1 {
-				after = pos + 2
-			}
+			// The first pointer ends the name here; the others lie before it.
+			after = max(after, pos+2)
 			pos, start = to, to
 		case n > maxLabel || pos+1+n > len(msg) || len(name)+1+n > maxName+1:
 			return nil, 0, false

@@ -24,13 +24,13 @@ func (r *reader) routes() {
 		if !r.classless(code) {
 			continue
 		}
-		if !r.hasDefault() && r.v.Has(dhcp4.OptRouters) {
+		if !r.routed(dhcp4.Prefix{}) && r.v.Has(dhcp4.OptRouters) {
 			r.refuse(dhcp4.OptRouters, RouteReplaced)
 		}
 		return
 	}
+	r.routers() // first: there must be room for the default route
 	r.static()
-	r.routers()
 }
 
 // classless reads option 121 or 249; false when there is none that can be read.
@@ -101,9 +101,6 @@ func (r *reader) routers() {
 	const code = dhcp4.OptRouters
 	s := &r.l.Settings
 	for _, via := range r.hosts(code) {
-		if len(s.Routers) == 0 && r.full(code) {
-			return
-		}
 		if len(s.Routers) == 0 && !r.add(code, Route{Via: via}) {
 			continue
 		}
@@ -120,21 +117,32 @@ func (r *reader) add(code dhcp4.Code, route Route) bool {
 	s := &r.l.Settings
 	dst := route.Dst
 	switch {
-	case dst.Bits >= minMaskBits && !dst.Addr.IsUnicastHost():
+	case !leadsSomewhere(dst):
 		r.refuse(code, RouteBadDestination)
 	case code != dhcp4.OptRouters && dst.Bits > 0 && dst.Bits < r.c.MinRouteBits:
 		r.refuse(code, RouteTooWide)
 	case route.Via != 0 && !route.Via.IsUnicastHost():
 		r.refuse(code, OptionBadAddress)
-	case slices.ContainsFunc(s.Routes, func(o Route) bool { return o.Dst == dst }):
+	case r.routed(dst):
 		r.refuse(code, RouteTwice)
-	case route.Via != 0 && !r.reachable(route.Via) && !r.pave(route.Via):
+	case route.Via != 0 && (dst == dhcp4.Prefix{Addr: route.Via, Bits: 32} || !r.reachable(route.Via) && !r.pave(route.Via)):
 		r.refuse(code, RouteNoGateway)
 	default:
 		s.Routes = append(s.Routes, route)
 		return true
 	}
 	return false
+}
+
+// leadsSomewhere reports whether dst has addresses of hosts in it: it is not in 0/8
+// or 127/8, and not in the classes D and E.
+func leadsSomewhere(dst dhcp4.Prefix) bool {
+	return dst.Addr.IsUnicastHost() || dst.Bits < 8 && dst.Addr>>28 < 0xe
+}
+
+// routed reports whether there is a route to exactly dst.
+func (r *reader) routed(dst dhcp4.Prefix) bool {
+	return slices.ContainsFunc(r.l.Settings.Routes, func(o Route) bool { return o.Dst == dst })
 }
 
 // reachable reports whether via is a neighbour: a host of the lease's own prefix, or
@@ -152,10 +160,11 @@ func (r *reader) reachable(via dhcp4.Addr) bool {
 // pave puts a gateway on the link when the mask is /32: such a host has no neighbours
 // by its mask, so that a router can only be meant to be one.
 func (r *reader) pave(via dhcp4.Addr) bool {
-	if r.l.Addr.Bits < 32 || via == r.l.Addr.Addr {
+	dst := dhcp4.Prefix{Addr: via, Bits: 32}
+	if r.l.Addr.Bits < 32 || via == r.l.Addr.Addr || r.routed(dst) {
 		return false
 	}
-	r.l.Settings.Routes = append(r.l.Settings.Routes, Route{Dst: dhcp4.Prefix{Addr: via, Bits: 32}})
+	r.l.Settings.Routes = append(r.l.Settings.Routes, Route{Dst: dst})
 	return true
 }
 
@@ -166,9 +175,4 @@ func (r *reader) full(code dhcp4.Code) bool {
 	}
 	r.refuse(code, OptionTooMany)
 	return true
-}
-
-// hasDefault reports whether there is a default route.
-func (r *reader) hasDefault() bool {
-	return slices.ContainsFunc(r.l.Settings.Routes, func(o Route) bool { return o.Dst.Bits == 0 })
 }
