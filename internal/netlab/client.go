@@ -1,6 +1,7 @@
 package netlab
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -18,9 +19,10 @@ const (
 	Udhcpc   Kind = "udhcpc"           // busybox
 	Dhcpcd   Kind = "dhcpcd"           // Roy Marples
 	Networkd Kind = "systemd-networkd" // runs without systemd
+	Lessor   Kind = "lessor"           // our own; Client.Program says where it is
 )
 
-// Kinds are all the clients.
+// Kinds are the clients that are not ours.
 var Kinds = []Kind{Dhclient, Udhcpc, Dhcpcd, Networkd}
 
 // packages names the Debian package that holds each client.
@@ -28,6 +30,9 @@ var packages = map[Kind]string{Dhclient: "isc-dhcp-client", Udhcpc: "udhcpc", Dh
 
 // Find returns the path of the program; the error says which package to install.
 func (k Kind) Find() (string, error) {
+	if k == Lessor {
+		return "", errors.New("the lab does not know where lessor is; set Client.Program")
+	}
 	if k == Networkd {
 		for _, p := range []string{"/lib/systemd/systemd-networkd", "/usr/lib/systemd/systemd-networkd"} {
 			if _, err := os.Stat(p); err == nil {
@@ -51,6 +56,13 @@ type Client struct {
 	Kind   Kind
 	Host   *Host
 	Ifname string
+
+	// Program is the path of the client's program; empty: found by its name.
+	Program string
+
+	// Flags are more arguments for Lessor: "lessor client IFNAME FLAGS". Its files are in the
+	// host's own /var/lib/lessor and /run.
+	Flags []string
 
 	// ARP asks udhcpc to check an address before it uses it (-a); the others do it or not by nature.
 	ARP bool
@@ -76,9 +88,11 @@ func (h *Host) Client(kind Kind, ifname string) *Client {
 
 // Start starts the client in the foreground.
 func (c *Client) Start() error {
-	path, err := c.Kind.Find()
-	if err != nil {
-		return err
+	path, err := c.Program, error(nil)
+	if path == "" {
+		if path, err = c.Kind.Find(); err != nil {
+			return err
+		}
 	}
 	s := Spec{PIDNamespace: true, OnLine: c.OnLine, Stay: c.Stay, LogFile: c.LogFile}
 	switch c.Kind {
@@ -105,6 +119,12 @@ func (c *Client) Start() error {
 		err = c.writeFile("/etc/systemd/network/10-"+c.Ifname+".network", fmt.Sprintf(networkdConf, c.Ifname))
 		s.Args = []string{path}
 		s.Env = []string{"SYSTEMD_LOG_LEVEL=debug", "SYSTEMD_LOG_TARGET=console"}
+	case Lessor:
+		// Its own directory for leases would be the real one where this machine has it not:
+		// then nothing private is mounted there.
+		leases := c.Host.Path("/var/lib/lessor/client-" + c.Ifname + ".leases")
+		err = os.MkdirAll(filepath.Dir(leases), 0o755)
+		s.Args = append([]string{path, "client", c.Ifname, "--lease-file", leases}, c.Flags...)
 	default:
 		return fmt.Errorf("no DHCP client is called %q", c.Kind)
 	}

@@ -9,7 +9,6 @@ import (
 
 	"lessor/dhcp4"
 	"lessor/internal/netlab"
-	"lessor/internal/wire"
 )
 
 // The network of a test with one client: the server is .1, and both pools lie in
@@ -106,26 +105,10 @@ func (s *stage) request(state string, addr dhcp4.Addr, answer dhcp4.MessageType,
 	return f
 }
 
-func requested(v *dhcp4.View) dhcp4.Addr {
-	a, _ := v.Addr(dhcp4.OptDHCPRequestedAddress)
-	return a
-}
-
-// stateOf names the client's state by the form of its REQUEST (RFC 2131 4.3.2,
-// table 4), the frame's destination included.
-func stateOf(f *netlab.Frame) string {
-	v, _ := f.View()
-	_, named := v.Addr(dhcp4.OptDHCPServerIdentifier)
-	switch {
-	case named:
-		return "SELECTING"
-	case v.CIAddr() == 0:
-		return "INIT-REBOOT"
-	case f.Dst != dhcp4.Broadcast && f.DstMAC != wire.BroadcastMAC:
-		return "RENEWING"
-	}
-	return "REBINDING"
-}
+var (
+	requested = Requested
+	stateOf   = StateOf
+)
 
 // awaitIn waits until the client's interface has an address of r.
 func (s *stage) awaitIn(r dhcp4.Range, within time.Duration) dhcp4.Addr {
