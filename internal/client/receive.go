@@ -73,7 +73,7 @@ func (m *Machine) judge(r *reply) Reason {
 		return NotExpected
 	case v.XID() != m.ex.xid:
 		return OtherXID
-	case !m.ourClientID(v):
+	case !m.compose.ours(v):
 		return OtherClientID
 	case r.server == 0:
 		return NoServerID
@@ -97,15 +97,15 @@ func (m *Machine) expected(t dhcp4.MessageType) bool {
 	return false
 }
 
-// ourClientID reports whether the message carries no client identifier or ours (RFC
-// 6842 3). Two clients that share a chaddr are told apart by nothing else.
-func (m *Machine) ourClientID(v *dhcp4.View) bool {
+// ours reports whether a message carries no client identifier or ours (RFC 6842 3). Two
+// clients that share a chaddr are told apart by nothing else.
+func (w *composer) ours(v *dhcp4.View) bool {
 	if !v.Has(dhcp4.OptDHCPClientIdentifier) {
 		return true
 	}
 	var scratch [256]byte
 	id, ok := v.Get(dhcp4.OptDHCPClientIdentifier, scratch[:])
-	return ok && bytes.Equal(id, m.compose.clientID)
+	return ok && bytes.Equal(id, w.clientID)
 }
 
 // fromChosen reports whether the reply is from the server that was asked; where all
