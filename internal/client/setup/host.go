@@ -62,7 +62,7 @@ func (h *Host) open() (err error) {
 	if h.nl, err = newHandle(); err != nil {
 		return err
 	}
-	h.dns = newResolver(h.name, h.o, h.warn)
+	h.dns = newResolver(h.warn)
 	h.done = h.readUndo()
 	if h.done.Addr != nil && h.done.Addr.ended(bootTime()) {
 		// Its lease ran out while nobody looked after it.
