@@ -9,7 +9,6 @@ import (
 
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
-	"golang.org/x/net/bpf"
 
 	"lessor/dhcp4"
 	"lessor/internal/wire"
@@ -29,9 +28,15 @@ func identity() *Identity {
 	return &Identity{Link: 4, MAC: ownMAC, Port: 67, Locals: l}
 }
 
+// clientIdentity is a client's, whose address the host does not have.
+func clientIdentity() *Identity { return &Identity{Link: 4, MAC: ownMAC, Port: 68} }
+
 // good is a renewal as a frame; change makes it worse.
-func good(change func(f []byte)) []byte {
-	s := wire.Send{MAC: ownMAC, Src: clientIP, Dst: ownIP, SrcPort: 68, DstPort: 67, Data: bytes.Repeat([]byte("lessor"), 50)}
+func good(change func(f []byte)) []byte { return goodTo(67, change) }
+
+// goodTo is a message from the one port of DHCP to the other.
+func goodTo(port uint16, change func(f []byte)) []byte {
+	s := wire.Send{MAC: ownMAC, Src: clientIP, Dst: ownIP, SrcPort: 67 + 68 - port, DstPort: port, Data: bytes.Repeat([]byte("lessor"), 50)}
 	f := AppendFrame(nil, clientMAC, 7, &s)
 	if change != nil {
 		change(f)
@@ -47,8 +52,10 @@ func resum(f []byte) {
 }
 
 // withOptions is a frame whose IP header has n words of options.
-func withOptions(n int) []byte {
-	f := good(nil)
+func withOptions(n int) []byte { return withOptionsTo(67, n) }
+
+func withOptionsTo(port uint16, n int) []byte {
+	f := goodTo(port, nil)
 	f = slices.Insert(f, 34, make([]byte, 4*n)...)
 	for i := 34; i < 34+4*n; i++ {
 		f[i] = 1 // no operation
@@ -69,7 +76,7 @@ type check struct {
 
 // TestChecks gives each field every wrong value that has a name.
 func TestChecks(t *testing.T) {
-	verify(t, []check{
+	verify(t, identity(), []check{
 		{"good", good(nil), Aux{}, BadNone},
 		{"priority tag", good(nil), Aux{VLAN: 0}, BadNone},
 		{"VLAN", good(nil), Aux{VLAN: 10}, BadVLAN},
@@ -96,8 +103,45 @@ func TestChecks(t *testing.T) {
 	})
 }
 
-// TestLengths gives the three length fields every value they can have.
+// TestClientChecks: the frame alone says whether it is for a client.
+func TestClientChecks(t *testing.T) {
+	to68 := func(change func(f []byte)) []byte { return goodTo(68, change) }
+	mac := func(m wire.MAC) []byte { return to68(func(f []byte) { copy(f, m[:]) }) }
+	verify(t, clientIdentity(), []check{
+		{"good", to68(nil), Aux{}, BadNone},
+		{"to all", mac(wire.BroadcastMAC), Aux{}, BadNone},
+		{"to another host", mac(clientMAC), Aux{}, BadNotOurs},
+		{"to a group", mac(wire.MAC{1, 0, 0x5e, 0, 0, 1}), Aux{}, BadNotOurs},
+		{"to an address that nobody has", to68(func(f []byte) { f[30] = 7; resum(f) }), Aux{SumPending: true}, BadNone},
+		{"to a group's IP address", to68(func(f []byte) { f[30] = 224; resum(f) }), Aux{SumPending: true}, BadNone},
+		{"to the server's port", good(nil), Aux{}, BadPort},
+		{"own frame", to68(func(f []byte) { copy(f[6:], ownMAC[:]) }), Aux{}, BadOwn},
+		{"VLAN", to68(nil), Aux{VLAN: 10}, BadVLAN},
+		{"UDP checksum", to68(func(f []byte) { f[40]++ }), Aux{}, BadUDPSum},
+		{"unfinished UDP checksum", to68(func(f []byte) { f[40]++ }), Aux{SumPending: true}, BadNone},
+		{"fragment", to68(func(f []byte) { f[20] = 0x20; resum(f) }), Aux{}, BadFragment},
+	})
+	var b Batch
+	for _, to := range []wire.MAC{ownMAC, wire.BroadcastMAC, clientMAC, {1, 0, 0x5e, 0, 0, 1}} {
+		f := AppendARP(nil, clientMAC, &wire.ARP{Op: 2, SenderMAC: clientMAC, SenderIP: clientIP})
+		copy(f, to[:])
+		b.Reset()
+		b.Add(clientIdentity(), f, Aux{})
+		if want := to == ownMAC || to == wire.BroadcastMAC; (len(b.ARPs) == 1) != want || (b.Bad[BadNotOurs] == 1) == want {
+			t.Errorf("ARP to %x: %d messages, refused %v", to, len(b.ARPs), b.Bad)
+		}
+	}
+}
+
 func TestLengths(t *testing.T) {
+	t.Run("server", func(t *testing.T) { testLengths(t, identity()) })
+	t.Run("client", func(t *testing.T) { testLengths(t, clientIdentity()) })
+}
+
+// testLengths gives the three length fields every value they can have.
+func testLengths(t *testing.T, id *Identity) {
+	good := func(change func(f []byte)) []byte { return goodTo(id.Port, change) }
+	withOptions := func(n int) []byte { return withOptionsTo(id.Port, n) }
 	var tests []check
 	for ihl := range 5 {
 		tests = append(tests, check{"short IP header", good(func(f []byte) { f[14] = 0x40 | byte(ihl); resum(f) }), Aux{}, BadIPHeader})
@@ -127,12 +171,11 @@ func TestLengths(t *testing.T) {
 			}), Aux{}, BadIPLength})
 		}
 	}
-	verify(t, tests)
+	verify(t, id, tests)
 }
 
-func verify(t *testing.T, tests []check) {
+func verify(t *testing.T, id *Identity, tests []check) {
 	t.Helper()
-	id := identity()
 	var b Batch
 	for _, c := range tests {
 		b.Reset()
@@ -223,86 +266,19 @@ func TestReasonsHaveNames(t *testing.T) {
 	}
 }
 
-// vm is the filter's part that looks at bytes, as the kernel would run it.
-func vm(t testing.TB) *bpf.VM {
-	v, err := bpf.NewVM(ServerRule.byteFilter())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := bpf.Assemble(ServerRule.kernelFilter()); err != nil {
-		t.Fatal(err)
-	}
-	return v
-}
-
-// FuzzFrame feeds whole frames to the receive path. No frame may do harm; what is
-// accepted must be read the same way by another implementation, must come out of
-// the filter, and must survive being built again.
-func FuzzFrame(f *testing.F) {
-	f.Add(good(nil), byte(0), uint16(0))
-	f.Add(withOptions(10), byte(1), uint16(0))
-	f.Add(good(func(f []byte) { f[38], f[39] = 0, 7 }), byte(1), uint16(0))
-	f.Add(good(func(f []byte) { f[17] = 4; resum(f) }), byte(0), uint16(10))
-	f.Add(good(func(f []byte) { f[20] = 0x20; resum(f) }), byte(0), uint16(0))
-	f.Add(AppendARP(nil, clientMAC, &wire.ARP{Op: 2, SenderMAC: clientMAC, SenderIP: clientIP}), byte(0), uint16(0))
-	f.Add(AppendARP(nil, clientMAC, &wire.ARP{Op: 1, SenderMAC: clientMAC, SenderIP: clientIP, TargetIP: clientIP}), byte(0), uint16(0))
-	v, id := vm(f), identity()
-	f.Fuzz(func(t *testing.T, frame []byte, flags byte, vlan uint16) {
-		aux := Aux{SumPending: flags&1 != 0, SumChecked: flags&2 != 0, VLAN: vlan}
-		passed, err := v.Run(frame)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if (passed != 0) != ServerRule.Wanted(frame) {
-			t.Fatalf("filter program says %d, Wanted %v", passed, ServerRule.Wanted(frame))
-		}
-		var b Batch
-		b.Add(id, frame, aux)
-		bad := uint64(0)
-		for _, n := range b.Bad {
-			bad += n
-		}
-		if n := len(b.Packets) + len(b.ARPs) + int(bad); n != 1 || b.Bad[BadNone] != 0 {
-			t.Fatalf("one frame came to %d results", n)
-		}
-		if len(b.Packets) == 1 {
-			checkAccepted(t, frame, &b.Packets[0])
-		}
-	})
-}
-
-func checkAccepted(t *testing.T, frame []byte, p *wire.Packet) {
-	if !ServerRule.Wanted(frame) {
-		t.Fatal("accepted, but the filter would have dropped it")
-	}
-	q := gopacket.NewPacket(frame, layers.LayerTypeEthernet, gopacket.NoCopy)
-	ip, _ := q.Layer(layers.LayerTypeIPv4).(*layers.IPv4)
-	udp, _ := q.Layer(layers.LayerTypeUDP).(*layers.UDP)
-	if ip == nil || udp == nil {
-		return // it refuses some IP options that we step over
-	}
-	if ip.SrcIP.String() != p.Src.String() || ip.DstIP.String() != p.Dst.String() || uint16(udp.SrcPort) != p.SrcPort ||
-		udp.DstPort != 67 || !bytes.Equal(udp.Payload, p.Data) {
-		t.Fatalf("read as %+v, by another as %v", p, q)
-	}
-	again := AppendFrame(nil, p.SrcMAC, 1, &wire.Send{MAC: p.DstMAC, Src: p.Src, Dst: p.Dst, SrcPort: p.SrcPort, DstPort: 67, Data: p.Data})
-	var r wire.Packet
-	if bad := ParseFrame(again, Aux{}, 67, &r); bad != BadNone || r.Src != p.Src || r.SrcMAC != p.SrcMAC || !bytes.Equal(r.Data, p.Data) {
-		t.Fatalf("built again: %v, %+v", bad, r)
-	}
-}
-
 func TestNoAllocations(t *testing.T) {
 	id, frame := identity(), good(nil)
+	client, reply := clientIdentity(), goodTo(68, nil)
 	s := wire.Send{MAC: clientMAC, Src: ownIP, Dst: clientIP, SrcPort: 67, DstPort: 68, Data: frame[42:]}
 	b := Batch{Packets: make([]wire.Packet, 0, BatchSize)}
 	out := make([]byte, 0, 2048)
 	if n := testing.AllocsPerRun(100, func() {
 		b.Reset()
 		b.Add(id, frame, Aux{})
+		b.Add(client, reply, Aux{})
 		out = AppendFrame(out[:0], ownMAC, 1, &s)
-	}); n != 0 || len(b.Packets) != 1 {
-		t.Errorf("%v allocations for a message", n)
+	}); n != 0 || len(b.Packets) != 2 {
+		t.Errorf("%v allocations for two messages", n)
 	}
 }
 

@@ -53,7 +53,7 @@ type Net interface {
 	// Watch reports, at once and after every change, the links of names that are ready
 	// to be served; it ends with ctx and then returns nil. missing are the names that
 	// waiting alone does not help: no interface has that name, or the one that has it
-	// cannot be served (Missing.Reason).
+	// cannot be used (Missing.Reason).
 	//
 	// A name stays with the interface that had it first: when that is renamed it is
 	// served under its new name, until it goes away or another interface takes the
@@ -70,18 +70,18 @@ type Net interface {
 	Open(l wire.Link) (Port, error)
 }
 
-// Missing is a configured interface that does not exist or cannot be served.
+// Missing is a configured interface that does not exist or cannot be used.
 type Missing struct {
 	Name       string
 	DidYouMean string // the existing name closest to it, "" if none is close
-	Reason     string // "": there is no such interface; else why it cannot be served
+	Reason     string // "": there is no such interface; else why it cannot be used
 }
 
 // String is a warning for people, without a full stop at its end.
 func (m Missing) String() string {
 	switch {
 	case m.Reason != "":
-		return fmt.Sprintf("interface %q cannot be served: %s", m.Name, m.Reason)
+		return fmt.Sprintf("interface %q cannot be used: %s", m.Name, m.Reason)
 	case m.DidYouMean != "":
 		return fmt.Sprintf("interface %q is not there; did you mean %s? waiting for it", m.Name, m.DidYouMean)
 	}

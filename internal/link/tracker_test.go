@@ -124,7 +124,7 @@ func TestMissingInWords(t *testing.T) {
 	for want, m := range map[string]Missing{
 		`interface "eht0" is not there; did you mean eth0? waiting for it`: {Name: "eht0", DidYouMean: "eth0"},
 		`interface "x\n" is not there; waiting for it`:                     {Name: "x\n"},
-		`interface "lo" cannot be served: reason`:                          {Name: "lo", Reason: "reason"},
+		`interface "lo" cannot be used: reason`:                            {Name: "lo", Reason: "reason"},
 	} {
 		if m.String() != want {
 			t.Errorf("%s", m)
