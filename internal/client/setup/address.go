@@ -55,7 +55,7 @@ func find(as []netlink.Addr, p dhcp4.Prefix) *netlink.Addr {
 // it at their end, also when this process does not live any more; in suspend its clock
 // stands still, so it is the second line of defence only.
 func (h *Host) applyAddress(l netlink.Link, c *Config) error {
-	own := &ownAddr{Addr: c.Addr, Broadcast: c.Broadcast, Index: l.Attrs().Index, Metric: h.metric(l), Table: h.table(l)}
+	own := &ownAddr{Addr: c.Addr, Broadcast: c.Broadcast, Index: l.Attrs().Index, Metric: h.metric(l), Table: h.table()}
 	own.End = lease.Never
 	if c.Valid != lease.Infinite {
 		own.End = lease.After(bootTime(), c.Valid)

@@ -16,16 +16,9 @@ import (
 func (h *Host) metric(l netlink.Link) int { return h.o.Metric + l.Attrs().Index }
 
 // table is where our routes go.
-func (h *Host) table(l netlink.Link) int {
+func (h *Host) table() int {
 	if h.o.Table != 0 {
 		return h.o.Table
-	}
-	if m := l.Attrs().MasterIndex; m != 0 {
-		if master, err := h.nl.LinkByIndex(m); err == nil {
-			if vrf, ok := master.(*netlink.Vrf); ok {
-				return int(vrf.Table)
-			}
-		}
 	}
 	return unix.RT_TABLE_MAIN
 }

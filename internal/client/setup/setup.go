@@ -52,7 +52,7 @@ func FromLease(l *client.Lease, now lease.Instant) *Config {
 // Options are how a Host does its work.
 type Options struct {
 	Metric      int    // of routes, to which the interface's index is added
-	Table       int    // routing table; 0: the main one, or the one of the interface's VRF
+	Table       int    // routing table; 0: the main one
 	ResolvConf  string // file to replace with the lease's DNS servers; "": systemd-resolved or resolvconf, where there is one
 	SetHostName bool
 	Hook        string // program to run, "" for none: rule H of docs/faults.md
