@@ -14,6 +14,10 @@ import (
 const (
 	systemState  = "/var/lib/lessor"
 	systemSocket = "/run/lessor/control.sock"
+
+	// Clients have a directory of their own: systemd removes /run/lessor when the server's
+	// unit stops.
+	systemClients = "/run/lessor-client"
 )
 
 // env is the value of an environment variable, "" when it is not set.
@@ -89,4 +93,31 @@ func (g *globals) clock(t time.Time) string {
 		t = t.UTC()
 	}
 	return t.Format("15:04:05.000")
+}
+
+// clientLeases is the lease file of the client on an interface: in systemd's state
+// directory, or the usual place of the system or of the user.
+func (g *globals) clientLeases(ifname string) string {
+	dir := filepath.Dir(g.storeDir("", ""))
+	if s := g.env("STATE_DIRECTORY"); s != "" {
+		dir = s
+	}
+	return filepath.Join(dir, "client-"+ifname+".leases")
+}
+
+// clientSockets is the directory in which clients of this user answer, each on IFACE.sock.
+func (g *globals) clientSockets() string {
+	switch dir := g.env("XDG_RUNTIME_DIR"); {
+	case g.env("RUNTIME_DIRECTORY") != "":
+		return g.env("RUNTIME_DIRECTORY")
+	case os.Geteuid() == 0 || !filepath.IsAbs(dir):
+		return systemClients
+	default:
+		return filepath.Join(dir, "lessor-client")
+	}
+}
+
+// clientSocket is where the client on an interface answers.
+func (g *globals) clientSocket(ifname string) string {
+	return filepath.Join(g.clientSockets(), ifname+".sock")
 }

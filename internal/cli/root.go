@@ -16,6 +16,7 @@ import (
 // commands makes the subcommands of lessor. A file that brings one adds its
 // constructor here.
 var commands = []func(*globals) *cobra.Command{
+	newClient,
 	newConfig,
 	newDissect,
 	newErrorID,

@@ -1,0 +1,34 @@
+package cli
+
+import (
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// completeInterfaces completes the one argument that is an interface of this machine.
+func completeInterfaces(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return interfaceNames(), cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeClients completes the one argument that is an interface with a client.
+func completeClients(g *globals) cobra.CompletionFunc {
+	return func(_ *cobra.Command, args []string, _ string) (names []string, _ cobra.ShellCompDirective) {
+		if len(args) == 0 {
+			paths, _ := g.clientPaths("", "")
+			for _, p := range paths {
+				names = append(names, strings.TrimSuffix(filepath.Base(p), ".sock"))
+			}
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// completeWords completes a flag that takes one of a few words.
+func completeWords(words ...string) cobra.CompletionFunc {
+	return cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)
+}
