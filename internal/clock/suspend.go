@@ -51,7 +51,7 @@ func (c *bootClock) NewJumps() (Jumps, error) {
 	if err != nil {
 		return nil, fmt.Errorf("creating a timer on CLOCK_REALTIME: %w", err)
 	}
-	spec := unix.ItimerSpec{Value: unix.Timespec{Sec: math.MaxInt64}}
+	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(math.MaxInt64)}
 	if err := unix.TimerfdSettime(fd, unix.TFD_TIMER_ABSTIME|unix.TFD_TIMER_CANCEL_ON_SET, &spec, nil); err != nil {
 		unix.Close(fd)
 		return nil, fmt.Errorf("watching the wall clock: %w", err)

@@ -61,6 +61,7 @@ type linkReport struct {
 // Run implements what New says.
 func (r *Runner) Run(ctx context.Context) error {
 	defer close(r.ended)
+	r.final.Store(&Status{Interface: r.o.Interface, State: stateName(client.Init), Reason: client.None.String(), Changes: []Change{}})
 	l, err := newLoop(r)
 	if err != nil {
 		return err
@@ -80,6 +81,7 @@ func (r *Runner) Run(ctx context.Context) error {
 	if l.jumps != nil {
 		l.jumps.Close()
 	}
+	r.final.Store(l.status.get(l))
 	return l.result
 }
 

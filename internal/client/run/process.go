@@ -75,6 +75,3 @@ type Exit struct{ Code int }
 
 // Error names the code.
 func (e *Exit) Error() string { return fmt.Sprintf("exit code %d", e.Code) }
-
-func work(ctx context.Context, p *Process) error  { return nil }
-func serve(ctx context.Context, p *Process) error { return nil }

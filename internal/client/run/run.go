@@ -81,6 +81,7 @@ type Runner struct {
 	calls  chan func(*loop)
 	ended  chan struct{} // closed when Run has returned
 	panics atomic.Uint64
+	final  atomic.Pointer[Status]
 }
 
 // ErrEnded is what a Runner answers when it does not run any more.
@@ -120,10 +121,10 @@ func (r *Runner) Stop() error {
 	})
 }
 
-// Status is how the client is now, nil when Run has returned.
+// Status is how the client is now, or was when Run returned.
 func (r *Runner) Status() (s *Status) {
 	if r.do(func(l *loop) error { s = l.status.get(l); return nil }) != nil {
-		return nil
+		return r.final.Load()
 	}
 	return s
 }
