@@ -51,7 +51,7 @@ func (m *Machine) networkChanged() {
 func (m *Machine) leave(why Reason) {
 	m.deconfigure(why)
 	m.clear()
-	m.gateway, m.wish, m.naks, m.acquired = gateway{}, 0, 0, lease.Never
+	m.gateway, m.lost, m.wish, m.naks, m.acquired = gateway{}, false, 0, 0, lease.Never
 	m.setState(Init, why)
 }
 
@@ -59,6 +59,7 @@ func (m *Machine) leave(why Reason) {
 // DISCOVER.
 func (m *Machine) start(why Reason) {
 	m.clear()
+	m.setState(Init, why)
 	if m.released || !m.up {
 		return
 	}
@@ -130,7 +131,9 @@ func (m *Machine) sendDiscover() {
 	wait := m.random.backoff(try)
 	m.send(&message{typ: dhcp4.Discover, xid: m.ex.xid, secs: m.ex.secs, requested: m.wanted(), broadcast: true}, toAll(0), try, wait)
 	m.sent(wait)
-	m.askCandidates()
+	if m.lost { // the port of a switch may have been closed for half a minute
+		m.askCandidates()
+	}
 }
 
 // offered takes an OFFER, or says why not.

@@ -56,6 +56,7 @@ type Machine struct {
 	released bool // the user gave the address back
 	stopped  bool
 	unsure   bool // an earlier run may have left an address on the interface
+	lost     bool // remembered routers were asked and none answered
 
 	state      State
 	at         [numTimers]int64
@@ -272,7 +273,7 @@ func (m *Machine) AppendWatched(dst []dhcp4.Addr) []dhcp4.Addr {
 			dst = append(dst, m.gateway.addr)
 		}
 	}
-	if m.state == InitReboot || m.state == Selecting {
+	if m.state == InitReboot || m.state == Selecting && m.lost {
 		for i := range m.memory {
 			if m.candidate(i) {
 				dst = append(dst, m.memory[i].Router)

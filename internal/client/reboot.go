@@ -69,6 +69,7 @@ func (m *Machine) askOn() {
 	switch m.state {
 	case InitReboot:
 		if g.tries > routerTries {
+			m.lost = true
 			m.unknownNetwork(RouterSilent)
 			return
 		}
@@ -99,7 +100,7 @@ func (m *Machine) routerWait() int64 {
 func (m *Machine) hearRouter(a *wire.ARP) {
 	switch m.state {
 	case InitReboot, Selecting:
-		if a.Op != arpReply {
+		if a.Op != arpReply || m.state == Selecting && !m.lost {
 			return
 		}
 		for i := range m.memory {
@@ -113,6 +114,9 @@ func (m *Machine) hearRouter(a *wire.ARP) {
 		switch {
 		case g.addr == 0 || a.SenderIP != g.addr:
 		case g.mac == (wire.MAC{}):
+			if m.state == Rebooting {
+				return // what it was before is not known
+			}
 			g.mac = a.SenderMAC
 			m.at[timerRouter] = lease.Never
 			m.remember()
@@ -128,7 +132,7 @@ func (m *Machine) routerAnswered(i int) {
 	m.recall(i)
 	r := &m.memory[0]
 	m.clear()
-	m.gateway = gateway{addr: r.Router, mac: r.RouterMAC, agreed: true}
+	m.gateway, m.lost = gateway{addr: r.Router, mac: r.RouterMAC, agreed: true}, false
 	if r.Lease.End <= m.now {
 		if m.wish == 0 {
 			m.wish = r.Lease.Addr.Addr
@@ -180,7 +184,7 @@ func (m *Machine) rebootUnanswered() {
 	}
 	m.deconfigure(NoAnswer)
 	m.drop()
-	m.wish = 0
+	m.wish, m.lost = 0, true
 	m.pause(NoAnswer, 0)
 }
 
@@ -190,7 +194,9 @@ func (m *Machine) resume() {
 	case Bound, Renewing, Rebinding, Rebooting:
 		m.revalidate(Resumed)
 	case InitReboot, Checking, Selecting, Requesting:
-		m.start(Resumed)
+		if m.ex.try == 0 || m.ex.last < m.now { // else the end of the lease has begun it just now
+			m.start(Resumed)
+		}
 	}
 }
 
@@ -200,6 +206,7 @@ func (m *Machine) macChanged() {
 	switch m.state {
 	case Bound, Renewing, Rebinding, Rebooting:
 		m.revalidate(MACChanged)
+		m.announce(1) // the caches of others have the old one
 	case InitReboot, Checking, Selecting, Requesting:
 		m.start(MACChanged)
 	}

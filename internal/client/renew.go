@@ -17,6 +17,10 @@ func (m *Machine) watch() {
 // extend asks for more time: in RENEWING the server that gave the lease, by unicast,
 // in REBINDING all, by broadcast (RFC 2131 4.4.5). Each is an exchange of its own.
 func (m *Machine) extend(s State, why Reason) {
+	if next := later(m.ex.last, lease.Second); why == RebindingTime && m.ex.try > 0 && m.now < next {
+		m.at[timerT2] = next // of a lease of seconds; if that is after its end, the end comes first
+		return
+	}
 	m.begin()
 	m.ex.byUser = why == AskedRenew || why == AskedRebind
 	m.at[timerT1] = lease.Never

@@ -9,6 +9,7 @@ import (
 type exchange struct {
 	xid   uint32
 	first int64  // first transmission of the message; the lease counts from it
+	last  int64  // last transmission
 	secs  uint16 // of the last message; a REQUEST repeats the DISCOVER's (RFC 2131 3.1 ¶4)
 	try   int    // transmissions so far; 0: no question is out
 
@@ -47,6 +48,7 @@ func (m *Machine) count() int {
 	if m.ex.try == 1 {
 		m.ex.first = m.now
 	}
+	m.ex.last = m.now
 	return m.ex.try
 }
 
@@ -56,7 +58,9 @@ func (m *Machine) retry() {
 	case Selecting:
 		m.sendDiscover()
 	case Requesting:
-		if m.ex.try < requestTries {
+		// An ACK to a repeated REQUEST counts from the first one, so that it may come too
+		// late to be worth anything.
+		if m.ex.try < requestTries && m.now < lease.After(m.ex.first, m.offer.lease.Lifetime) {
 			m.sendSelect()
 			return
 		}
