@@ -61,8 +61,18 @@ func (l *loop) linkChanged(now lease.Instant, r linkReport) {
 		return
 	}
 	c.sayAt = never
-	if c.link != nil && (r.link == nil || !sameSocket(c.link, r.link)) {
+	switch {
+	case c.link == nil:
+	case r.link == nil || !sameInterface(c.link, r.link):
 		l.linkDown(now)
+	case c.link.MTU != r.link.MTU:
+		// The size of the sockets' buffers follows from it; the network is the same. What changed
+		// it may have been the lease (option 26).
+		l.closePort()
+		if c.told {
+			l.in = client.Input{Kind: client.InputLinkUp, Link: *r.link}
+			l.handle(now)
+		}
 	}
 	switch {
 	case r.link != nil:
@@ -77,8 +87,8 @@ func (l *loop) linkChanged(now lease.Instant, r linkReport) {
 	}
 }
 
-// sameSocket reports whether the sockets opened for a serve b.
-func sameSocket(a, b *wire.Link) bool { return a.ID == b.ID && a.MAC == b.MAC && a.MTU == b.MTU }
+// sameInterface reports whether b is what a was, whatever its MTU.
+func sameInterface(a, b *wire.Link) bool { return a.ID == b.ID && a.MAC == b.MAC }
 
 // linkDown tells the machine that the interface is of no use now.
 func (l *loop) linkDown(now lease.Instant) {
