@@ -102,6 +102,9 @@ func (h *hostWork) clear(l *loop, now lease.Instant) {
 	}
 	h.change.init()
 	l.report.clear("apply")
+	if h.applied == nil {
+		return // nothing that anybody was told of was there
+	}
 	h.applied = nil
 	l.status.touch()
 	l.report.send(l, now, &Report{Removed: true, Reason: h.reason})

@@ -18,10 +18,8 @@ const (
 	never  = lease.Never
 	second = lease.Second
 
-	// jump is the suspend, or the step of the wall clock, from which on the machine is
-	// asked to look again whether the network is still the same.
+	// suspendJump is the time of suspend from which on the machine is told of it.
 	suspendJump = second / 2
-	wallJump    = 10 * second
 )
 
 // loop is the state of the runner's goroutine, which owns the machine.
@@ -34,7 +32,6 @@ type loop struct {
 	jumps   clock.Jumps
 	sleeper clock.Sleeper // nil: the clock does not know of suspend
 	slept   int64         // Sleeper.Suspended when last looked at
-	offset  int64         // wall clock minus boot clock when last looked at
 
 	m        *client.Machine // nil before the interface was up for the first time
 	in       client.Input
@@ -92,7 +89,6 @@ func newLoop(r *Runner) (*loop, error) {
 		return nil, err
 	}
 	now := r.o.Clock.Now()
-	l.offset = now.W - now.M
 	if s, ok := r.o.Clock.(clock.Sleeper); ok {
 		if l.jumps, err = s.NewJumps(); err != nil {
 			l.alarm.Close()
@@ -157,6 +153,7 @@ func (l *loop) run(ctx context.Context, reports <-chan linkReport) {
 			l.due(l.o.Clock.Now())
 		case <-jumped:
 			l.wake()
+			l.tick(l.o.Clock.Now())
 		}
 	}
 }
@@ -173,24 +170,26 @@ func (l *loop) arm() {
 	}
 }
 
-// wake looks whether the machine slept, or stood still while the world went on, before
-// anything else is done with what woke the loop: an address may have ended meanwhile.
+// wake looks whether the machine slept before anything else is done with what woke the
+// loop: the address may have ended meanwhile, while the kernel's timers stood still.
 func (l *loop) wake() {
-	now := l.o.Clock.Now()
-	resumed := false
-	if l.sleeper != nil {
-		s := l.sleeper.Suspended()
-		resumed = s-l.slept >= suspendJump
-		l.slept = s
+	if l.sleeper == nil {
+		return
 	}
-	offset := now.W - now.M
-	if offset-l.offset >= wallJump { // only forward: a paused machine's clock is behind, then set
-		resumed = true
-	}
-	l.offset = offset
+	s := l.sleeper.Suspended()
+	resumed := s-l.slept >= suspendJump
+	l.slept = s
 	if resumed && l.m != nil {
-		l.report.note(l, now, "resume", "this machine was suspended or stood still; looking whether the network is still the same")
 		l.in = client.Input{Kind: client.InputResume}
+		l.handle(l.o.Clock.Now())
+	}
+}
+
+// tick gives the machine the time: it sees by itself what is due, and whether the wall
+// clock was set.
+func (l *loop) tick(now lease.Instant) {
+	if l.m != nil {
+		l.in = client.Input{Kind: client.InputTick}
 		l.handle(now)
 	}
 }
@@ -198,8 +197,7 @@ func (l *loop) wake() {
 // due does what has become due.
 func (l *loop) due(now lease.Instant) {
 	if l.m != nil && l.m.NextTick() <= now.M {
-		l.in = client.Input{Kind: client.InputTick}
-		l.handle(now)
+		l.tick(now)
 	}
 	l.host.due(l, now)
 	l.carrier.due(l, now)

@@ -42,6 +42,7 @@ type carrier struct {
 	link     *wire.Link // as last reported; nil: not ready
 	seen     bool       // it has been ready
 	told     bool       // the machine believes that it is up
+	tell     bool       // the machine is to be told what it is now, once its sockets are open
 	raised   bool       // Host.Up was asked for this appearance of the interface
 	port     *openPort  // nil: none is open
 	received chan received
@@ -69,10 +70,7 @@ func (l *loop) linkChanged(now lease.Instant, r linkReport) {
 		// The size of the sockets' buffers follows from it; the network is the same. What changed
 		// it may have been the lease (option 26).
 		l.closePort()
-		if c.told {
-			l.in = client.Input{Kind: client.InputLinkUp, Link: *r.link}
-			l.handle(now)
-		}
+		c.tell = true
 	}
 	switch {
 	case r.link != nil:
@@ -93,7 +91,7 @@ func sameInterface(a, b *wire.Link) bool { return a.ID == b.ID && a.MAC == b.MAC
 // linkDown tells the machine that the interface is of no use now.
 func (l *loop) linkDown(now lease.Instant) {
 	c := &l.carrier
-	c.link, c.reopenAt = nil, never
+	c.link, c.reopenAt, c.tell = nil, never, false
 	if c.told {
 		c.told = false
 		l.in = client.Input{Kind: client.InputLinkDown}
@@ -150,8 +148,8 @@ func (l *loop) openPort(now lease.Instant) {
 		l.m = client.New(l.o.Client, l.o.Secret, l.readLeases(now))
 	}
 	l.watched = l.watched[:0]
-	if !c.told {
-		c.told = true
+	if !c.told || c.tell {
+		c.told, c.tell = true, false
 		l.in = client.Input{Kind: client.InputLinkUp, Link: *c.link}
 		l.handle(now)
 		return

@@ -61,7 +61,7 @@ func (k *statusKeeper) get(l *loop) *Status {
 			if s.Ignored == nil {
 				s.Ignored = map[string]uint64{}
 			}
-			s.Ignored[client.Reason(why).String()] = n
+			s.Ignored[client.Reason(why).String()] += n
 		}
 	}
 	if l.m != nil {

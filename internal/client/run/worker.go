@@ -84,7 +84,9 @@ func (h *peer) run(ctx context.Context, p *Process, n *peerNet, times clock.Cloc
 	}
 	go h.say(r)
 	if first.Control {
-		l, err := net.FileListener(os.NewFile(controlFD, "control"))
+		file := os.NewFile(controlFD, "control")
+		l, err := net.FileListener(file)
+		file.Close()
 		if err != nil {
 			return fmt.Errorf("the control socket: %w", err)
 		}
