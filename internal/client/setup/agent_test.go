@@ -11,7 +11,9 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"lessor/internal/netlab"
@@ -232,6 +234,11 @@ func newBed(t *testing.T) *bed {
 		t.Fatal(err)
 	}
 	b := &bed{Host: h, t: t, dir: t.TempDir()}
+	for end := time.Now().Add(5 * time.Second); !strings.Contains(b.ip("link show eth0"), "state UP"); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("eth0 has no carrier")
+		}
+	}
 	b.lease = b.dir + "/eth0.lease"
 	return b
 }
@@ -276,9 +283,11 @@ func (b *bed) state() string {
 }
 
 // unchanged fails the test if the host is not as it was in before.
-func (b *bed) unchanged(before string) {
-	b.t.Helper()
-	if after := b.state(); after != before {
-		b.t.Errorf("the host is not as it was.\nbefore:\n%s\nafter:\n%s", before, after)
+func (b *bed) unchanged(before string) { b.t.Helper(); same(b.t, before, b.state()) }
+
+func same(t *testing.T, before, after string) {
+	t.Helper()
+	if d := cmp.Diff(strings.Split(before, "\n"), strings.Split(after, "\n")); d != "" {
+		t.Errorf("the host is not as it was (- before, + after):\n%s", d)
 	}
 }

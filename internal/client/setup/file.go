@@ -79,7 +79,7 @@ type meta struct {
 func replace(path string, b []byte, m meta, sync bool) (err error) {
 	dir, tmp := filepath.Dir(path), aside(path)
 	// What a killed run left. A name of its own each time would pile up.
-	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := remove(tmp); err != nil {
 		return fmt.Errorf("make room for %s: %w", path, err)
 	}
 	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
@@ -124,6 +124,18 @@ func replace(path string, b []byte, m meta, sync bool) (err error) {
 // aside is the name of the file that is to become path.
 func aside(path string) string {
 	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".lessor-new")
+}
+
+// remove removes the file at path if there is one. It looks first: on a read-only file
+// system the removal of nothing is an error too.
+func remove(path string) error {
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 func syncDir(dir string) error {

@@ -14,6 +14,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// maxOldFile is the longest file that is replaced: it must fit into the file of what has
+// to be put back.
+const maxOldFile = maxFile / 4
+
 // oldFile is a file as it was before we replaced it, and what we replaced it by.
 type oldFile struct {
 	Path string
@@ -66,11 +70,11 @@ func lookAt(path string) (c content, err error) {
 		return c, fmt.Errorf("%s is no regular file: name another file", path)
 	}
 	c.Meta = meta{Mode: st.Mode & 0o7777, UID: int(st.Uid), GID: int(st.Gid)}
-	if c.Text, err = io.ReadAll(io.LimitReader(f, maxFile+1)); err != nil {
+	if c.Text, err = io.ReadAll(io.LimitReader(f, maxOldFile+1)); err != nil {
 		return c, err
 	}
-	if len(c.Text) > maxFile {
-		return c, fmt.Errorf("%s is longer than %d octets and is not replaced: name another file", path, maxFile)
+	if len(c.Text) > maxOldFile {
+		return c, fmt.Errorf("%s is longer than %d octets and is not replaced: name another file", path, maxOldFile)
 	}
 	return c, nil
 }
@@ -161,7 +165,7 @@ func (h *Host) clearFile() error {
 		return err
 	}
 	// What a run that was killed while it wrote may have left.
-	if err := os.Remove(aside(old.Path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := remove(aside(old.Path)); err != nil {
 		return err
 	}
 	h.done.File = nil
@@ -172,7 +176,7 @@ func (h *Host) clearFile() error {
 // relink puts a symbolic link in the place of path.
 func relink(path, target string) error {
 	tmp := aside(path)
-	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := remove(tmp); err != nil {
 		return err
 	}
 	if err := os.Symlink(target, tmp); err != nil {

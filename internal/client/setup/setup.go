@@ -17,19 +17,20 @@ import (
 // Config is what is put on an interface. It travels as JSON from the part of the
 // client that reads packets.
 type Config struct {
-	Addr             dhcp4.Prefix // the host's own address, not masked
-	Broadcast        dhcp4.Addr   // 0: none
-	Valid, Preferred uint32       // seconds for the kernel; lease.Infinite for no end
-	Server           dhcp4.Addr
-	Routes           []client.Route
-	MTU              uint16 // 0: leave it
-	DNS              []dhcp4.Addr
-	Domain           string
-	Search           []string
-	HostName         string // used only where Options.SetHostName
-	NTP              []dhcp4.Addr
-	CaptivePortal    string
-	TimeZone         string
+	Addr          dhcp4.Prefix   `json:"address"`            // the host's own address, not masked
+	Broadcast     dhcp4.Addr     `json:"broadcast"`          // 0: none
+	Valid         uint32         `json:"valid-lifetime"`     // seconds for the kernel; lease.Infinite for no end
+	Preferred     uint32         `json:"preferred-lifetime"` // the same
+	Server        dhcp4.Addr     `json:"server"`
+	Routes        []client.Route `json:"routes,omitempty"`
+	MTU           uint16         `json:"mtu,omitempty"` // 0: leave it
+	DNS           []dhcp4.Addr   `json:"domain-name-servers,omitempty"`
+	Domain        string         `json:"domain-name,omitempty"`
+	Search        []string       `json:"domain-search,omitempty"`
+	HostName      string         `json:"host-name,omitempty"` // used only where Options.SetHostName
+	NTP           []dhcp4.Addr   `json:"ntp-servers,omitempty"`
+	CaptivePortal string         `json:"captive-portal,omitempty"`
+	TimeZone      string         `json:"time-zone,omitempty"`
 }
 
 // FromLease is what lease l puts on the interface at instant now. It shares the

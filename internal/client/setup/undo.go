@@ -3,9 +3,7 @@ package setup
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -92,10 +90,7 @@ func (h *Host) writeUndo(path string) error {
 		return err
 	}
 	if h.done.empty() {
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		return nil
+		return remove(path)
 	}
 	h.done.Index = h.last
 	b, err := json.MarshalIndent(&h.done, "", "\t")
