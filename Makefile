@@ -24,8 +24,7 @@ help: ## list the targets
 build: ## build ./lessor, one static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o lessor ./cmd/lessor
 
-demo: build ## a server and a real DHCP client in a private network, for less than a minute
-	@PATH="$$PATH:/usr/sbin:/sbin" command -v dhclient >/dev/null || .ci/install isc-dhcp-client
+demo: build ## two servers and a client in a private network, for less than a minute
 	./lessor lab
 
 test: needs test-units test-gates test-network ## the whole suite, under 15 minutes on two cores

@@ -7,23 +7,23 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
-
-	"lessor/internal/netlab"
 )
 
-const labLong = `Show Lessor and a real DHCP client at work, in a private network of two machines made
-of Linux namespaces. ISC dhclient gets an address with a lease of 20 s, renews it, is
-refused and moves when the server's range changes, loses it when the server is
-killed, and gets the same address back from the server's store. Every message and
-every state is printed as it happens. It ends by itself in less than a minute.
+const labLong = `Show the whole life of a lease, in a private network made of Linux namespaces: two
+Lessor servers, a Lessor client and a printer on a switch. The client takes the first
+of two offers, declines the address because the printer has it, gets another one,
+renews it, rebinds it when its server cannot be reached alone, is refused and moves
+when the pool changes, gives its address up when the lease ends without an answer,
+and is served again from the store. Leases last 10 s. Every message and every state is
+printed as it happens. It ends by itself in less than a minute.
 
-Nothing outside is touched: the network has no way out, and the client's scripts see
-a copy of /etc. It runs as root, or in a user namespace where the kernel allows that.`
+Nothing outside is touched: the network has no way out, and the client sees a copy
+of /etc. It needs nothing but this program, and runs as root, or in a user namespace
+where the kernel allows that.`
 
 // labInside is set in the environment of the process that runs as root of a user namespace.
 const labInside = "LESSOR_LAB_INSIDE_USER_NAMESPACE"
@@ -32,22 +32,18 @@ func newLab(g *globals) *cobra.Command {
 	var keep bool
 	cmd := &cobra.Command{
 		Use:     "lab",
-		Short:   "See a server and a real client at work in a private network",
+		Short:   "See two servers and a client at work in a private network",
 		Long:    labLong,
 		Example: "  lessor lab\n  sudo lessor lab --keep",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if _, err := netlab.Dhclient.Find(); err != nil {
-				name, install, _ := strings.Cut(err.Error(), ": ")
-				return &ExitError{Code: ExitNotFound, Err: errors.New(name), Hint: "The lab shows a real client, ISC dhclient: " + install}
-			}
 			if os.Geteuid() != 0 {
 				return labInUserNamespace(cmd.Context())
 			}
 			return runLab(cmd.Context(), g, keep)
 		},
 	}
-	cmd.Flags().BoolVar(&keep, "keep", false, "leave the network, its server and its client running, and say how to enter it")
+	cmd.Flags().BoolVar(&keep, "keep", false, "leave the network, its servers and its client running, and say how to enter it")
 	return cmd
 }
 

@@ -22,8 +22,10 @@ type timeline struct {
 	start  time.Time
 	client wire.MAC
 
-	state    string // of the client, as its messages show
+	asked    dhcp4.Addr // by the client's last probe
+	state    string     // of the client, as its messages show
 	messages int
+	told     []string  // what the story has shown
 	last     time.Time // of the line before
 }
 
@@ -47,7 +49,7 @@ var messageName = map[dhcp4.MessageType]string{
 
 // header names the two sides.
 func (t *timeline) header() {
-	fmt.Fprintln(t.w, paint(t.color, dim, fmt.Sprintf("%8s    %-*s%s", "seconds", laneWidth-len("lessor"), "dhclient", "lessor")))
+	fmt.Fprintln(t.w, paint(t.color, dim, fmt.Sprintf("%8s    %-*s%s", "seconds", laneWidth-len("servers"), "client", "servers")))
 }
 
 // stamp is the first column.
@@ -87,6 +89,11 @@ func (t *timeline) enter(at time.Time, state, why string) {
 	fmt.Fprintf(t.w, "%s%s %s\n", t.stamp(at), paint(t.color, s, fmt.Sprintf("● %-10s", state)), why)
 }
 
+// done keeps a sentence for the end.
+func (t *timeline) done(format string, args ...any) {
+	t.told = append(t.told, fmt.Sprintf(format, args...))
+}
+
 // gone says that the client's interface has given up its address.
 func (t *timeline) gone(at time.Time, addr netip.Addr) {
 	if t.state != "INIT" {
@@ -96,8 +103,13 @@ func (t *timeline) gone(at time.Time, addr netip.Addr) {
 	fmt.Fprintf(t.w, "%s  eth0 gives %s up\n", t.stamp(at), addr)
 }
 
-// frame prints a DHCP message and the client's state that it shows.
+// frame prints a DHCP message and the client's state that it shows, and the ARP
+// messages by which the client finds out whether its address is free.
 func (t *timeline) frame(f *netlab.Frame) {
+	if f.ARP != nil {
+		t.arp(f)
+		return
+	}
 	v, ok := f.View()
 	if !ok || v.MessageType() == 0 {
 		return
@@ -106,17 +118,42 @@ func (t *timeline) frame(f *netlab.Frame) {
 	typ := v.MessageType()
 	name := messageName[typ]
 	fromClient := f.SrcMAC == t.client
-	if fromClient {
-		t.enter(f.Time, stateBy(f, &v), stateWhy[stateBy(f, &v)])
+	if s := stateBy(f, &v); fromClient && s != "" {
+		t.enter(f.Time, s, stateWhy[s])
 	}
-	line := strings.Repeat("─", laneWidth-len(name)-2)
-	arrow := paint(t.color, messageStyle[typ], name) + " " + paint(t.color, dim, line+"▸")
-	if !fromClient {
-		arrow = paint(t.color, dim, "◂"+line) + " " + paint(t.color, messageStyle[typ], name)
-	}
-	fmt.Fprintf(t.w, "%s  %s  %s\n", t.stamp(f.Time), arrow, t.text(f, &v))
-	if typ == dhcp4.Nak {
+	t.arrow(f.Time, name, messageStyle[typ], fromClient, t.text(f, &v))
+	switch typ {
+	case dhcp4.Nak:
 		t.enter(f.Time, "INIT", "the address must not be used any more")
+	case dhcp4.Decline:
+		t.enter(f.Time, "INIT", "somebody has the address: asks again in 10 s")
+	}
+}
+
+// arrow prints one message and what it means.
+func (t *timeline) arrow(at time.Time, name string, s style, fromClient bool, text string) {
+	line := paint(t.color, dim, strings.Repeat("─", laneWidth-len(name)-2)+"▸")
+	arrow := paint(t.color, s, name) + " " + line
+	if !fromClient {
+		arrow = paint(t.color, dim, "◂"+strings.Repeat("─", laneWidth-len(name)-2)) + " " + paint(t.color, s, name)
+	}
+	fmt.Fprintf(t.w, "%s  %s  %s\n", t.stamp(at), arrow, text)
+}
+
+// arp prints the client's probes and announcements (RFC 5227) and who answers them.
+func (t *timeline) arp(f *netlab.Frame) {
+	a := f.ARP
+	switch mine := a.SenderMAC == t.client; {
+	case mine && a.Op == 1 && a.SenderIP == 0:
+		if t.state == "REQUESTING" {
+			t.enter(f.Time, "CHECKING", "asks by ARP whether anybody has the address")
+		}
+		t.arrow(f.Time, "ARP probe", dim, true, fmt.Sprintf("who has %s?", a.TargetIP))
+		t.asked = a.TargetIP
+	case mine && a.SenderIP == a.TargetIP:
+		t.arrow(f.Time, "ARP", dim, true, fmt.Sprintf("%s is mine", a.SenderIP))
+	case !mine && (t.state == "CHECKING" || t.state == "BOUND") && a.SenderIP == t.asked:
+		t.arrow(f.Time, "ARP", bad, false, fmt.Sprintf("%s is mine, says the %s", a.SenderIP, f.From))
 	}
 }
 
@@ -128,14 +165,15 @@ var stateWhy = map[string]string{
 	"REBINDING":  "7/8 of the lease are over: asks any server",
 }
 
-// stateBy is the state that a client's message shows (RFC 2131 4.3.2 and figure 5).
+// stateBy is the state that a client's message shows (RFC 2131 4.3.2 and figure 5), ""
+// for a message that shows none.
 func stateBy(f *netlab.Frame, v *dhcp4.View) string {
 	_, named := v.Addr(dhcp4.OptDHCPServerIdentifier)
 	switch {
 	case v.MessageType() == dhcp4.Discover:
 		return "SELECTING"
 	case v.MessageType() != dhcp4.Request:
-		return "INIT"
+		return ""
 	case named:
 		return "REQUESTING"
 	case v.CIAddr() == 0:
@@ -152,6 +190,8 @@ func (t *timeline) text(f *netlab.Frame, v *dhcp4.View) string {
 	switch req, _ := v.Addr(dhcp4.OptDHCPRequestedAddress); v.MessageType() {
 	case dhcp4.Offer, dhcp4.Ack:
 		what = fmt.Sprintf("%s for %s", v.YIAddr(), leaseTimes(v))
+	case dhcp4.Decline:
+		what = req.String() + " is taken"
 	case dhcp4.Request:
 		what = max(req, v.CIAddr()).String() + "?"
 	case dhcp4.Discover:

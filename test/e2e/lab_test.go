@@ -33,11 +33,14 @@ func runLab(t *testing.T, uid uint32, args ...string) string {
 	if after := try(os.ReadFile("/etc/resolv.conf"))(t); !bytes.Equal(after, before) {
 		t.Errorf("the real resolv.conf was %q and is %q", before, after)
 	}
-	story := []string{"SELECTING", "DISCOVER", "OFFER", "REQUESTING", "REQUEST", "ACK", "BOUND", // gets a lease
+	story := []string{"SELECTING", "DISCOVER", "OFFER", "REQUESTING", "REQUEST", "ACK", // takes the first offer
+		"printer", "CHECKING", "probe", "is mine, says the printer", "DECLINE", "INIT", // finds it taken
+		"SELECTING", "OFFER", "REQUESTING", "ACK", "probe", "is mine", "BOUND", // gets another
 		"RENEWING", "REQUEST", "ACK", "BOUND", // renews it
-		"SIGHUP", "RENEWING", "REQUEST", "NAK", "INIT", "SELECTING", "BOUND", // moves
+		"alone", "RENEWING", "REBINDING", "REQUEST", "ACK", "BOUND", // rebinds it
+		"SIGHUP", "RENEWING", "REQUEST", "NAK", "INIT", "gives", "SELECTING", "BOUND", // moves
 		"SIGKILL", "RENEWING", "REBINDING", "INIT", "gives", // loses it
-		"starts again", "BOUND", "✓"}
+		"start again", "SELECTING", "BOUND", "✓"}
 	rest := out.String()
 	for i, word := range story {
 		_, after, found := strings.Cut(rest, word)
@@ -64,17 +67,22 @@ func TestLabAsRootLeavesTheNetworkWhenAsked(t *testing.T) {
 		}
 		return strings.Fields(m[1])
 	}
-	kill := command(`kill -9 \d+ \d+; sudo rm -r \S+`)
+	kill := command(`kill -9 \d+ \d+ \d+; sudo rm -r \S+`)
 	t.Cleanup(func() {
-		for _, pid := range []string{kill[2], strings.TrimSuffix(kill[3], ";")} {
+		for _, pid := range []string{kill[2], kill[3], strings.TrimSuffix(kill[4], ";")} {
 			check(t, syscall.Kill(try(strconv.Atoi(pid))(t), syscall.SIGKILL))
 		}
 		check(t, os.RemoveAll(kill[len(kill)-1]))
 	})
 	leases := command(`nsenter .* leases`)
 	got, err := exec.Command(leases[0], leases[1:]...).CombinedOutput()
-	if err != nil || !strings.Contains(string(got), "198.18.0.2") {
+	if err != nil || !strings.Contains(string(got), "ADDRESS") {
 		t.Errorf("%v: %v: %s", leases, err, got)
+	}
+	status := command(`nsenter .* client status`)
+	got, err = exec.Command(status[0], status[1:]...).CombinedOutput()
+	if err != nil || !strings.Contains(string(got), "198.18.0.") {
+		t.Errorf("%v: %v: %s", status, err, got)
 	}
 }
 
