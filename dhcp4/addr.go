@@ -145,6 +145,20 @@ func (p Prefix) IsHost(a Addr) bool {
 // String returns CIDR notation.
 func (p Prefix) String() string { return fmt.Sprintf("%s/%d", p.Addr, p.Bits) }
 
+// MarshalText returns CIDR notation.
+func (p Prefix) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// UnmarshalText reads CIDR notation; host bits stay, so that what MarshalText wrote of a
+// host's own address and its prefix length comes back.
+func (p *Prefix) UnmarshalText(b []byte) error {
+	np, err := netip.ParsePrefix(string(b))
+	if err != nil || !np.Addr().Is4() {
+		return fmt.Errorf("%q is not an IPv4 prefix such as 192.0.2.0/24", b)
+	}
+	*p = Prefix{AddrFrom4(np.Addr().As4()), np.Bits()}
+	return nil
+}
+
 // ParsePrefix reads CIDR notation; host bits must be zero.
 func ParsePrefix(s string) (Prefix, error) {
 	np, err := netip.ParsePrefix(s)

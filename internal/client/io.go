@@ -186,8 +186,8 @@ type Config struct {
 
 // Route is one route of a lease.
 type Route struct {
-	Dst dhcp4.Prefix // masked; Bits 0 is the default route
-	Via dhcp4.Addr   // 0: on the link itself
+	Dst dhcp4.Prefix `json:"destination"` // masked; Bits 0 is the default route
+	Via dhcp4.Addr   `json:"gateway"`     // 0: on the link itself
 }
 
 // Settings are the options of a lease that the client uses, decoded and checked:
