@@ -34,20 +34,30 @@ type Config struct {
 }
 
 // FromLease is what lease l puts on the interface at instant now. It shares the
-// slices of l. Valid is what remains of the lease, in whole seconds rounded down: the
-// kernel must not keep the address longer than the lease runs. Preferred ends at
+// slices of l. Valid is what remains of the lease, in whole seconds rounded up: the
+// client itself takes the address off at the end, and the kernel, which does so when
+// the client is dead, must not be the earlier one. Preferred ends at
 // T2: from then on the server that gave the address has not answered, and whoever
 // opens a connection should take another address if there is one.
 func FromLease(l *client.Lease, now lease.Instant) *Config {
 	s := &l.Settings
 	c := &Config{
 		Addr: l.Addr, Broadcast: s.Broadcast, Server: l.Server,
-		Valid: lease.Remaining(l.End, now.M), Preferred: lease.Remaining(l.T2, now.M),
+		Valid: remaining(l.End, now.M), Preferred: remaining(l.T2, now.M),
 		Routes: s.Routes, MTU: s.MTU, DNS: s.DNS, Domain: s.Domain, Search: s.Search,
 		HostName: s.HostName, NTP: s.NTP, CaptivePortal: s.CaptivePortal, TimeZone: s.TimeZone,
 	}
 	c.Preferred = min(c.Preferred, c.Valid) // a lease without T2 has T2 at Never
 	return c
+}
+
+// remaining is the time from now to end in seconds, rounded up, as the kernel counts
+// it: at least 1, since it takes no address that has already ended.
+func remaining(end, now int64) uint32 {
+	if end == lease.Never {
+		return lease.Infinite
+	}
+	return uint32(min(max(lease.CeilSeconds(end-now), 1), int64(lease.Infinite)-1))
 }
 
 // Options are how a Host does its work.
