@@ -3,6 +3,7 @@ package setup
 import (
 	"errors"
 	"fmt"
+	"os"
 	"os/user"
 	"runtime"
 	"strconv"
@@ -69,12 +70,30 @@ func newHooks(program, ifname string, warn func(string)) (*hooks, error) {
 	if k.uid, k.gid, err = hookUser(); err != nil {
 		return nil, err
 	}
+	if err := closeOnExec(); err != nil {
+		return nil, fmt.Errorf("the hook program cannot be run: %w", err)
+	}
 	ready := make(chan error)
 	go k.starter(ready)
 	if err := <-ready; err != nil {
 		return nil, fmt.Errorf("the hook program cannot be run: %w", err)
 	}
 	return k, nil
+}
+
+// closeOnExec keeps from the hook program what this process was started with beside
+// its standard files. What it opens itself is of that kind already.
+func closeOnExec() error {
+	files, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		if n, err := strconv.Atoi(f.Name()); err == nil && n > 2 {
+			unix.CloseOnExec(n)
+		}
+	}
+	return nil
 }
 
 func hookUser() (uid, gid uint32, err error) {

@@ -1,7 +1,6 @@
 package setup
 
 import (
-	"fmt"
 	"net/netip"
 	"strconv"
 )
@@ -13,7 +12,3 @@ func (b *bed) metric(base int) string { return strconv.Itoa(base + b.Index("eth0
 
 // options are the usual ones.
 func (b *bed) options() Options { return Options{Metric: 1000, LeaseFile: b.lease} }
-
-func agentMore(h *Host, q *request) ([]byte, error) {
-	return nil, fmt.Errorf("no such operation: %s", q.Op)
-}
