@@ -14,6 +14,7 @@ import (
 
 	runner "lessor/internal/client/run"
 	"lessor/internal/client/setup"
+	"lessor/internal/clock"
 	"lessor/internal/link"
 	"lessor/internal/spell"
 )
@@ -143,8 +144,12 @@ func (f *clientFlags) run(cmd *cobra.Command, g *globals, ifname string) error {
 		p.Control = g.clientSocket(ifname)
 	}
 	if f.dryRun {
+		times, err := clock.New() // reads a file, which the worker cannot do later
+		if err != nil {
+			return err
+		}
 		p.Control, p.Applied = "", nil
-		p.Instead = func(ctx context.Context, n link.ClientNet) error { return f.listOffers(ctx, g, n, ifname, &conf) }
+		p.Instead = func(ctx context.Context, n link.ClientNet) error { return f.listOffers(ctx, g, n, times, ifname, &conf) }
 	} else if f.once && runner.IsWorker() { // the other process learns how it went from this one
 		defer time.AfterFunc(f.timeout, func() { cancel(errNoLeaseYet) }).Stop()
 	}

@@ -73,7 +73,7 @@ func (c *clientScreen) see(s shown, verbose bool) {
 		}
 	case "removed":
 		if verbose {
-			above = "removed " + l.Address + because(l.Reason)
+			above = "took everything off the interface" + because(l.Reason)
 		}
 	default:
 		if worthALine(l, verbose) {

@@ -175,7 +175,7 @@ func TestClientLines(t *testing.T) {
 2026-11-24T08:00:00Z eth0: CHECKING → BOUND: nobody answers for the address (address-free), 192.0.2.52/24 from 192.0.2.1, renew at 2026-11-24T09:00:00Z, ends at 2026-11-24T10:00:00Z
 2026-11-24T08:00:00Z eth0: configured 192.0.2.52/24 for 2h00m, route default via 192.0.2.1, DNS 192.0.2.53
 2026-11-24T08:00:00Z eth0 is down
-2026-11-24T08:00:00Z eth0: removed: the program ends (stopped)
+2026-11-24T08:00:00Z eth0: took everything off the interface: the program ends (stopped)
 `
 	got := regexp.MustCompile(`saying ".*"`).ReplaceAllString(stderr.String(), `saying "…"`)
 	if got != want || stdout.Len() != 0 {

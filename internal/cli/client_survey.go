@@ -20,13 +20,9 @@ import (
 // survey asks on an interface for the offers of all servers, for as long as within, and
 // takes none: nothing on this host is changed. The interface must be up with carrier
 // before that time is over.
-func survey(ctx context.Context, n link.ClientNet, ifname string, conf *client.Config, within time.Duration) ([]client.Offer, error) {
+func survey(ctx context.Context, n link.ClientNet, times clock.Clock, ifname string, conf *client.Config, within time.Duration) ([]client.Offer, error) {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	times, err := clock.New()
-	if err != nil {
-		return nil, err
-	}
 	until := times.Now().M + int64(within)
 	l, err := waitForClientLink(ctx, n, ifname)
 	if err != nil {
@@ -195,9 +191,9 @@ func addrList(as []dhcp4.Addr) string {
 	return strings.Join(out, ",")
 }
 
-// listOffers is lessor client --dry-run.
-func (f *clientFlags) listOffers(ctx context.Context, g *globals, n link.ClientNet, ifname string, conf *client.Config) error {
-	offers, err := survey(ctx, n, ifname, conf, f.timeout)
+// listOffers is lessor client --dry-run. It runs where no file can be opened.
+func (f *clientFlags) listOffers(ctx context.Context, g *globals, n link.ClientNet, times clock.Clock, ifname string, conf *client.Config) error {
+	offers, err := survey(ctx, n, times, ifname, conf, f.timeout)
 	if err != nil {
 		return err
 	}

@@ -68,7 +68,7 @@ func lineText(l *runner.Line, s *runner.Status, g *globals) string {
 	case "configured":
 		fmt.Fprintf(&b, "configured %s%s", l.Address, configText(l.Config))
 	case "removed":
-		fmt.Fprintf(&b, "removed %s%s", l.Address, because(l.Reason))
+		b.WriteString("took everything off the interface" + because(l.Reason))
 	case "lost":
 		fmt.Fprintf(&b, "%d lines left out: they came faster than they could be written", l.Count)
 	default:

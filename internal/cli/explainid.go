@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"lessor/internal/client"
 	"lessor/internal/config"
 	"lessor/internal/event"
 	"lessor/internal/server"
@@ -34,6 +35,17 @@ func entries() []entry {
 	for r := server.None + 1; r < server.NumReasons; r++ {
 		if r.String() != "" {
 			all = append(all, entry{ID: r.String(), Kind: "reason", Meaning: sentence(r.Text())})
+		}
+	}
+	for r := client.None + 1; r < client.NumReasons; r++ {
+		i := slices.IndexFunc(all, func(e entry) bool { return e.ID == r.String() })
+		switch {
+		case i < 0:
+			all = append(all, entry{ID: r.String(), Kind: "reason of the client", Meaning: sentence(r.Text())})
+		case all[i].Kind == "reason":
+			all[i].Meaning += " In the client: " + r.Text() + "."
+		default: // one reason with two texts
+			all[i].Meaning += " Or: " + r.Text() + "."
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(config.Messages)) {

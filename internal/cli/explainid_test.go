@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"lessor/internal/client"
 	"lessor/internal/event"
 	"lessor/internal/server"
 )
@@ -20,6 +21,12 @@ func TestMessagesDocument(t *testing.T) {
 	const name = "../../docs/messages.md"
 	want := event.Catalogue(func(yield func(id, text string) bool) {
 		for r := server.None + 1; r < server.NumReasons; r++ {
+			if !yield(r.String(), r.Text()) {
+				return
+			}
+		}
+	}, func(yield func(id, text string) bool) {
+		for r := client.None + 1; r < client.NumReasons; r++ {
 			if !yield(r.String(), r.Text()) {
 				return
 			}
@@ -61,6 +68,9 @@ func TestErrorExplainsEveryID(t *testing.T) {
 	code, _, stderr := run(t, nil, nil, "error", "STORE_FIALED")
 	if code != ExitNotFound || !strings.Contains(stderr, "Did you mean STORE_FAILED?") {
 		t.Errorf("a mistyped id: code %d, %q", code, stderr)
+	}
+	if _, stdout, _ := run(t, nil, nil, "error", "malformed"); !strings.Contains(stdout, sentence(server.Malformed.Text())+" In the client: "+client.Malformed.Text()+".") {
+		t.Errorf("a reason that server and client share is explained as %q", stdout)
 	}
 	if code, stdout, _ := run(t, nil, nil, "error", "-o", "json"); code != ExitOK || !strings.Contains(stdout, `"no-record"`) {
 		t.Errorf("the list: code %d, %q", code, stdout)

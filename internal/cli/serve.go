@@ -25,7 +25,9 @@ subnet. An acknowledgement leaves only when the lease is on disk.
 
 With --interface Lessor decides by itself: the pool is the upper half of the
 interface's subnet, without addresses that are known to be used; the gateway, the
-resolvers and a lease of 12 hours are those of the host. It prints what it decided.
+resolvers and a lease of 12 hours are those of the host. It prints what it decided. Before
+that it asks for a second and a half whether another DHCP server answers; if so it names it
+and ends with exit code 6, unless --beside says that there may be two.
 
 An interface that is missing, down or without an address is waited for. SIGHUP reads
 the file again; a file with errors is refused and the one before stays in force.
@@ -61,7 +63,7 @@ func newServe(g *globals) *cobra.Command {
 	fs.StringVar(&f.state, "state", "", "`directory` of the lease store (default /var/lib/lessor, or the user's own)")
 	fs.StringVar(&f.control, "control", "", "control `socket` to answer on (default /run/lessor/control.sock, or the user's own)")
 	fs.BoolVar(&f.memory, "memory", false, "keep leases in memory only: they are forgotten when the server ends")
-	fs.BoolVar(&f.beside, "beside", false, "serve beside another DHCP server on the same link: be silent where it may know better")
+	fs.BoolVar(&f.beside, "beside", false, "serve although another DHCP server answers on the link: be silent where that one may know better")
 	fs.BoolVar(&f.check, "check", false, "check the configuration, print what would be served, and end")
 	fs.StringVar(&f.logFormat, "log-format", "auto", "`format` of the log: auto|text|json (auto: text on a terminal)")
 	fs.StringVar(&f.logLevel, "log-level", "info", "least `level` of the log: debug|info|warn|error")
@@ -96,7 +98,7 @@ func serve(ctx context.Context, g *globals, f *serveFlags) error {
 		c.Policy().Authoritative = false
 	}
 	if f.check {
-		return printSummary(g.stdout, c, nil, g.config, "")
+		return printSummary(g.stdout, c, nil, g.config, "", nil)
 	}
 	d := &daemon{g: g, f: f, conf: c, handler: handler, net: link.NewKernel()}
 	return d.run(ctx)
@@ -109,9 +111,10 @@ func serveZero(ctx context.Context, g *globals, f *serveFlags, handler slog.Hand
 		if err != nil {
 			return &ExitError{Code: ExitFailed, Err: err}
 		}
-		return printSummary(g.stdout, zero.conf, zero, f.source(g), "")
+		return printSummary(g.stdout, zero.conf, zero, f.source(g), "", nil)
 	}
-	d := &daemon{g: g, f: f, handler: handler, net: link.NewKernel()}
+	kernel := link.NewKernel()
+	d := &daemon{g: g, f: f, handler: handler, net: kernel, asks: kernel}
 	return d.run(ctx)
 }
 

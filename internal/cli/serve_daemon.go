@@ -44,6 +44,8 @@ type daemon struct {
 	zero    *derived       // how it was decided, nil when it comes from a file
 	handler slog.Handler
 	net     link.Net
+	asks    link.ClientNet // to look for other servers before serving without a file; nil: do not
+	others  []string       // what other servers answered
 
 	state  string
 	log    *event.Log
@@ -74,6 +76,9 @@ func (d *daemon) run(ctx context.Context) error {
 	}
 	d.log = event.NewLog(d.handler, d.names())
 	defer d.log.Close()
+	if err := d.lookForOthers(ctx); err != nil {
+		return err
+	}
 	st, secret, err := d.openStore()
 	if err != nil {
 		return storeError(err)
@@ -249,7 +254,7 @@ func (d *daemon) info() control.Info {
 // announce says that the server is ready, to people, the log and systemd.
 func (d *daemon) announce() {
 	if !d.g.quiet && d.f.logFormat != "json" && isTerminal(d.g.stderr) {
-		printSummary(d.g.stderr, d.conf, d.zero, d.f.source(d.g), d.state)
+		printSummary(d.g.stderr, d.conf, d.zero, d.f.source(d.g), d.state, d.others)
 	}
 	d.log.Say(event.ServerStarted, slog.String("version", Version()), slog.String("config", d.f.source(d.g)),
 		slog.String("summary", d.conf.Summary()), slog.String("store", d.state))

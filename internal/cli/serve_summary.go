@@ -14,8 +14,8 @@ import (
 
 // printSummary says in a few lines what is served, with what. zero is how it was
 // decided, nil when it comes from a file; state is where leases are kept, "" when
-// that is not to be said.
-func printSummary(w io.Writer, c *config.Config, zero *derived, src, state string) error {
+// that is not to be said; others is what other servers on the link answered.
+func printSummary(w io.Writer, c *config.Config, zero *derived, src, state string, others []string) error {
 	p := c.Policy()
 	var b strings.Builder
 	fmt.Fprintf(&b, "Lessor %s on %s\n", Version(), strings.Join(p.Interfaces, ", "))
@@ -57,9 +57,11 @@ func printSummary(w io.Writer, c *config.Config, zero *derived, src, state strin
 		row("leases", "in %s", state)
 	}
 	if zero != nil {
-		row("note", "Lessor has not looked for other DHCP servers on this link")
+		for _, o := range others {
+			row("other server", "%s", o)
+		}
 		if !p.Authoritative {
-			row("", "--beside: it is silent where another server may know better")
+			row("note", "--beside: Lessor is silent where another server may know better")
 		}
 		row("as a file", "lessor config init --interface %s", strings.Join(p.Interfaces, " --interface "))
 	}

@@ -21,6 +21,8 @@ const (
 	ServerStopping
 	ServerStopped
 	ZeroConfig
+	ServerSeen
+	ServersUnknown
 	MemoryOnly
 
 	ConfigApplied
@@ -73,8 +75,10 @@ var messages = [numIDs]Message{
 	ServerStopping: {"SERVER_STOPPING", slog.LevelInfo, "stopping", "A signal asked the server to end. What is being committed is finished and answered first.", "Nothing."},
 	ServerStopped:  {"SERVER_STOPPED", slog.LevelInfo, "stopped", "Everything is on disk and closed.", "Nothing."},
 
-	ZeroConfig: {"ZERO_CONFIG", slog.LevelWarn, "no configuration file: serving what the interface itself says", "The subnet, the pool and the options were taken from the interface and this machine. Lessor has not looked for other DHCP servers on the link.", "Make sure that no other DHCP server is there. \"lessor config init --interface eth0\" writes the same as a file."},
-	MemoryOnly: {"MEMORY_ONLY", slog.LevelWarn, "leases are kept in memory only and are all forgotten when the server ends", "The server was started with --memory.", "Leave --memory out where leases matter."},
+	ZeroConfig:     {"ZERO_CONFIG", slog.LevelWarn, "no configuration file: serving what the interface itself says", "The subnet, the pool and the options were taken from the interface and this machine. Before that Lessor asked whether another DHCP server answers on the link.", "Nothing. \"lessor config init --interface eth0\" writes the same as a file."},
+	ServerSeen:     {"SERVER_SEEN", slog.LevelWarn, "another DHCP server answers on this link", "A server without a configuration file asks before it serves, as a client would, and another server offered an address. It serves only with --beside then.", "Find the other server by its hardware address, and stop one of the two; or give each a pool of its own, in files with \"authoritative: false\"."},
+	ServersUnknown: {"SERVERS_UNKNOWN", slog.LevelWarn, "whether another DHCP server answers on the link is not known", "A server without a configuration file asks before it serves, as a client would. That could not be done; the line says why.", "Make sure that no other DHCP server is there, for example with \"lessor client eth0 --dry-run\"."},
+	MemoryOnly:     {"MEMORY_ONLY", slog.LevelWarn, "leases are kept in memory only and are all forgotten when the server ends", "The server was started with --memory.", "Leave --memory out where leases matter."},
 
 	ConfigApplied: {"CONFIG_APPLIED", slog.LevelInfo, "configuration in force", "A configuration was read and is in force from now on. No binding was ended by it.", "Nothing."},
 	ConfigRefused: {"CONFIG_REFUSED", slog.LevelError, "configuration refused, the one before stays in force", "The configuration could not be read or has errors. Nothing of it was applied.", "Correct the file where the line says, try it with \"lessor config check\", and reload again."},
@@ -122,8 +126,8 @@ func (id ID) Message() *Message {
 func (id ID) String() string { return id.Message().Name }
 
 // Catalogue is docs/messages.md: every message and every reason, from the tables
-// of the program. reasons yields id and text of each reason.
-func Catalogue(reasons func(yield func(id, text string) bool)) string {
+// of the program. server and client yield id and text of each reason of the two.
+func Catalogue(server, client func(yield func(id, text string) bool)) string {
 	var b strings.Builder
 	b.WriteString("# Messages\n\nEvery line of the log carries one of these ids in its field `id`. This page is made from the\n" +
 		"table in `internal/event/messages.go`; a test compares the two.\n\n" +
@@ -135,10 +139,16 @@ func Catalogue(reasons func(yield func(id, text string) bool)) string {
 		m := id.Message()
 		fmt.Fprintf(&b, "\n## %s\n\n%s: \"%s\". %s\n\nWhat to do: %s\n", m.Name, m.Level, m.Text, m.Meaning, m.Action)
 	}
-	b.WriteString("\n## Reasons\n\nWhy a message was dropped or refused, and what an alarm is about.\n\n| reason | meaning |\n|---|---|\n")
-	reasons(func(id, text string) bool {
-		fmt.Fprintf(&b, "| `%s` | %s |\n", id, text)
-		return true
-	})
+	table := func(reasons func(yield func(id, text string) bool)) {
+		b.WriteString("\n| reason | meaning |\n|---|---|\n")
+		reasons(func(id, text string) bool {
+			fmt.Fprintf(&b, "| `%s` | %s |\n", id, text)
+			return true
+		})
+	}
+	b.WriteString("\n## Reasons\n\nWhy a message was dropped or refused, and what an alarm is about.\n")
+	table(server)
+	b.WriteString("\n## Reasons of the client\n\nWhy the state of `lessor client` changed, why a message did not count, and why an option of a lease is not used.\n")
+	table(client)
 	return b.String()
 }
