@@ -81,7 +81,7 @@ func (m *Machine) decline() {
 	m.deconfigure(AddressTaken)
 	m.send(&message{typ: dhcp4.Decline, xid: m.random.xid(), requested: addr, server: server,
 		text: "another host uses the address"}, toAll(0), 1, 0)
-	m.forget()
+	m.forget(addr)
 	m.drop()
 	c := &m.conflicts
 	if m.now-c.last > quietTime {

@@ -63,6 +63,11 @@ func (m *Machine) start(why Reason) {
 	if m.released || !m.up {
 		return
 	}
+	if m.conflicts.until > m.now { // no cable ends the pause after a conflict
+		m.next, m.attach = PauseOver, true
+		m.at[timerStart] = m.conflicts.until
+		return
+	}
 	if m.anyCandidate() {
 		m.setState(InitReboot, why)
 		m.gateway.tries = 0

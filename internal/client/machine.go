@@ -68,7 +68,8 @@ type Machine struct {
 	offer    offer
 	wish     dhcp4.Addr // to ask for in the next DISCOVER
 	request  dhcp4.Addr // what the user wishes, until there was a first answer to it
-	next     Reason     // of the DISCOVER at timerStart
+	next     Reason     // of what is done at timerStart: DISCOVER, or finding out the network
+	attach   bool       // the latter
 	acquired int64      // since when an address is being sought; lease.Never when it is not
 	naks     int        // in a row
 
@@ -198,7 +199,11 @@ func (m *Machine) fire(t timer) {
 	case timerEnd:
 		m.ended()
 	case timerStart:
-		m.discover(m.next)
+		if m.attach {
+			m.start(m.next)
+		} else {
+			m.discover(m.next)
+		}
 	case timerT1:
 		m.extend(Renewing, RenewalTime)
 	case timerT2:
@@ -229,7 +234,7 @@ func (m *Machine) clear() {
 	for t := timerEnd + 1; t < numTimers; t++ {
 		m.at[t] = lease.Never
 	}
-	m.ex, m.offer, m.check = exchange{}, offer{}, check{}
+	m.ex, m.offer, m.check, m.attach = exchange{}, offer{}, check{}, false
 }
 
 // setState goes to state s and says so.

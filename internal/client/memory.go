@@ -45,13 +45,15 @@ func (m *Machine) recall(i int) {
 	m.memory[0] = r
 }
 
-// forget takes the current lease out of memory: it must not come back.
-func (m *Machine) forget() {
-	if m.listed {
-		m.memory = slices.Delete(m.memory, 0, 1)
-		m.listed = false
+// forget takes the leases of an address out of memory: it must not come back, neither
+// as the current lease nor when the router of its network answers late.
+func (m *Machine) forget(a dhcp4.Addr) {
+	before := len(m.memory)
+	m.memory = slices.DeleteFunc(m.memory, func(r Remembered) bool { return r.Lease.Addr.Addr == a })
+	if len(m.memory) < before {
 		m.save()
 	}
+	m.listed = m.listed && m.lease.Addr.Addr != a
 }
 
 // endRemembered notes that the current lease has ended before its time; its address

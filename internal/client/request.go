@@ -133,8 +133,8 @@ func (m *Machine) naked(r *reply) Reason {
 	ev.Addr, ev.Text = m.asked(), m.text(r.v)
 	m.event(ev)
 	m.deconfigure(Refused)
+	m.forget(m.asked())
 	if m.has {
-		m.forget()
 		m.drop()
 	}
 	m.wish, m.request = 0, 0
