@@ -149,7 +149,9 @@ func (f *clientFlags) run(cmd *cobra.Command, g *globals, ifname string) error {
 			return err
 		}
 		p.Control, p.Applied = "", nil
-		p.Instead = func(ctx context.Context, n link.ClientNet) error { return f.listOffers(ctx, g, n, times, ifname, &conf) }
+		p.Instead = func(ctx context.Context, n link.ClientNet) error {
+			return f.listOffers(ctx, g, n, times, ifname, &conf)
+		}
 	} else if f.once && runner.IsWorker() { // the other process learns how it went from this one
 		defer time.AfterFunc(f.timeout, func() { cancel(errNoLeaseYet) }).Stop()
 	}

@@ -64,9 +64,7 @@ func (o *clientOutput) start() {
 	signal.Ignore(syscall.SIGPIPE)
 	if o.json == nil && !o.g.quiet && isTerminal(o.g.stderr) && o.g.env("TERM") != "dumb" {
 		o.screen = newClientScreen(o.g.stderr, o.g.errColor)
-		if o.last != nil { // somebody else's client, whose past is not known
-			o.screen.begin(o.last, time.Now())
-		}
+		o.screen.begin(o.last, time.Now()) // with --watch it is somebody else's client
 	}
 	go o.write()
 }

@@ -24,6 +24,7 @@ type clientScreen struct {
 	trail  []clientStep // the steps of the present exchange, the last one under way
 	sent   *runner.Line // the last message sent in the present state
 	status *runner.Status
+	addr   string // of the last status that had one
 	drawn  string // what the line shows, "" for nothing
 }
 
@@ -37,23 +38,34 @@ type clientStep struct {
 const maxTrail = 8
 
 func newClientScreen(w io.Writer, color bool) *clientScreen {
-	return &clientScreen{w: w, color: color, width: func() int { return widthOf(w) }}
+	return &clientScreen{w: w, color: color, width: func() int { return widthOf(w) }, trail: []clientStep{{state: "init"}}}
 }
 
-// begin shows a client that is in the middle of its life.
+// begin shows a client that starts, or with s one that is in the middle of its life.
 func (c *clientScreen) begin(s *runner.Status, now time.Time) {
-	begun := now
-	if n := len(s.Changes); n > 0 {
-		begun = s.Changes[n-1].At
+	c.trail[0].begun = now
+	if s == nil {
+		return
 	}
-	c.status, c.trail = s, []clientStep{{state: s.State, begun: begun}}
+	c.learn(s)
+	c.trail[0].state = s.State
+	if n := len(s.Changes); n > 0 {
+		c.trail[0].begun = s.Changes[n-1].At
+	}
+}
+
+// learn takes in a status.
+func (c *clientScreen) learn(s *runner.Status) {
+	if c.status = s; s.Address != "" {
+		c.addr, _, _ = strings.Cut(s.Address, "/")
+	}
 }
 
 // see takes in one thing.
 func (c *clientScreen) see(s shown, verbose bool) {
 	l := s.line
 	if s.status != nil {
-		c.status = s.status
+		c.learn(s.status)
 	}
 	above := ""
 	switch l.Event {
@@ -103,9 +115,7 @@ func lineStyle(l *runner.Line) style {
 }
 
 // lossOf reports whether a step of the state takes an address away or gives an attempt up.
-func lossOf(l *runner.Line) bool {
-	return l.To == "init" && l.From != "init" && l.Reason != "stopped"
-}
+func lossOf(l *runner.Line) bool { return l.To == "init" && l.From != "init" }
 
 // step takes in a change of the state and returns what is worth a line of its own: that
 // an attempt or an address was lost, and why.
@@ -115,6 +125,8 @@ func (c *clientScreen) step(l *runner.Line) (above string) {
 	}
 	c.sent = nil
 	switch {
+	case l.From == "bound" && lossOf(l):
+		c.trail = append(c.trail[:0], clientStep{state: l.From, begun: l.At, end: l.At})
 	case l.From == "bound" || l.From == "init" || len(c.trail) == maxTrail:
 		c.trail = c.trail[:0]
 	case len(c.trail) == 0 && l.From != "":
@@ -139,7 +151,11 @@ func (c *clientScreen) path(now time.Time) string {
 			took = now.Sub(s.begun)
 		}
 		switch {
-		case s.state == "bound" || under && s.state == "init":
+		case s.state == "bound":
+			if !under {
+				parts[i] += " " + c.addr
+			}
+		case under && s.state == "init" && i > 0: // the end of an attempt
 		case took >= time.Minute:
 			parts[i] += " " + span(took)
 		case took >= 100*time.Millisecond:
@@ -151,14 +167,11 @@ func (c *clientScreen) path(now time.Time) string {
 
 // text is the line at instant now.
 func (c *clientScreen) text(now time.Time) string {
-	if len(c.trail) == 0 {
-		return "INIT"
-	}
 	text, s := c.path(now), c.status
 	switch state := c.trail[len(c.trail)-1].state; {
 	case s == nil:
 	case state == "bound":
-		text += " " + strings.Split(s.Address, "/")[0]
+		text += " " + c.addr
 		switch {
 		case s.Renews != nil:
 			text += " renew in " + span(max(s.Renews.Sub(now), 0))
@@ -166,7 +179,7 @@ func (c *clientScreen) text(now time.Time) string {
 			text += " for good"
 		}
 	case state == "renewing" || state == "rebinding":
-		text += " " + strings.Split(s.Address, "/")[0]
+		text += " " + c.addr
 		if s.Expires != nil {
 			text += " ends in " + span(max(s.Expires.Sub(now), 0))
 		}
@@ -210,10 +223,13 @@ func (c *clientScreen) above(text string, s style) {
 	c.drawn = ""
 }
 
-// end leaves the line as it is and goes to the next one.
+// end leaves the line as it is and goes to the next one; that there is nothing is not
+// worth a line.
 func (c *clientScreen) end(now time.Time) {
-	c.draw(now)
-	if c.drawn != "" {
-		fmt.Fprintln(c.w)
+	if c.trail[len(c.trail)-1].state == "init" {
+		fmt.Fprint(c.w, "\r\x1b[K")
+		return
 	}
+	c.draw(now)
+	fmt.Fprintln(c.w)
 }

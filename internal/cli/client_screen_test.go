@@ -53,6 +53,7 @@ func TestClientScreen(t *testing.T) {
 	var out bytes.Buffer
 	c := newClientScreen(&out, false)
 	c.width = func() int { return 200 }
+	c.begin(nil, screenStart.Add(-3*time.Second))
 	steps := []struct {
 		line   *runner.Line
 		status *runner.Status
@@ -75,8 +76,11 @@ func TestClientScreen(t *testing.T) {
 		{stateLine(7205000, "bound", "renewing", "renewal-time"), boundUntil(7205, 10805), 7205000, "RENEWING 192.0.2.52 ends in 1h00m", ""},
 		{at(7205100, runner.Line{Event: "received", Message: "nak", Server: "192.0.2.1", Text: `go \x1b[2J`}), nil, 7205100, "RENEWING 0.1s 192.0.2.52 ends in 59m59s",
 			`received NAK from 192.0.2.1, saying "go \x1b[2J"`},
-		{stateLine(7205200, "renewing", "init", "nak"), &runner.Status{State: "init"}, 7205300, "INIT", "RENEWING 0.2s → INIT: the server refused the address (nak)"},
+		{stateLine(7205200, "renewing", "init", "nak"), &runner.Status{State: "init"}, 7205300, "INIT 0.1s", "RENEWING 0.2s → INIT: the server refused the address (nak)"},
 		{stateLine(7205300, "init", "selecting", "started"), &runner.Status{State: "selecting"}, 7205400, "SELECTING 0.1s", ""},
+		{stateLine(7205500, "selecting", "bound", "ack"), boundUntil(7205+3600, 7205+7200), 7205500, "SELECTING 0.2s → BOUND 192.0.2.52 renew in 59m59s", ""},
+		{stateLine(7206000, "bound", "init", "expired"), &runner.Status{State: "init"}, 7206000, "INIT", "BOUND 192.0.2.52 → INIT: the lease has ended (expired)"},
+		{at(7266000, runner.Line{Event: "note", Text: "eth0 is down"}), nil, 7266000, "INIT 1m00s", "eth0 is down"},
 	}
 	seen := 0
 	for i, s := range steps {
@@ -92,7 +96,7 @@ func TestClientScreen(t *testing.T) {
 		seen = len(above)
 	}
 	c.end(screenStart.Add(2 * time.Hour))
-	if strings.Contains(out.String(), "\x1b[2J") || !strings.HasSuffix(out.String(), "\n") {
+	if strings.Contains(out.String(), "\x1b[2J") || !strings.HasSuffix(out.String(), "\n\rINIT 1m00s\x1b[K\r\x1b[K") {
 		t.Errorf("the screen was left as %q", out.String())
 	}
 }
