@@ -24,6 +24,7 @@ const (
 // openPort is a port and the batches that go round between its receiver and the loop.
 type openPort struct {
 	port     link.ClientPort
+	mtu      int // of the link when it was opened
 	received chan received
 	free     chan *link.Batch
 	gone     chan struct{} // closed when the loop has done with it
@@ -137,7 +138,7 @@ func (l *loop) openPort(now lease.Instant) {
 	}
 	l.report.clear("link")
 	l.report.clear("port")
-	p := &openPort{port: port, received: make(chan received), free: make(chan *link.Batch, batchesPerPort),
+	p := &openPort{port: port, mtu: c.link.MTU, received: make(chan received), free: make(chan *link.Batch, batchesPerPort),
 		gone: make(chan struct{}), done: make(chan struct{})}
 	for range batchesPerPort {
 		p.free <- new(link.Batch)
