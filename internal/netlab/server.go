@@ -109,7 +109,7 @@ const readyTime = 15 * time.Second
 // Start starts the server in the foreground and returns when it serves.
 func (s *Server) Start() error {
 	// Kea would run on and never listen on an interface that is not running yet.
-	if err := s.Host.waitRunning(s.Ifname, readyTime); err != nil {
+	if err := s.Host.WaitRunning(s.Ifname, readyTime); err != nil {
 		return err
 	}
 	program := s.Program
@@ -276,8 +276,8 @@ func (s *Server) configure() error {
 	return replaceFile(s.file("conf"), text, 0o644)
 }
 
-// waitRunning waits until the interface is up and has carrier.
-func (h *Host) waitRunning(ifname string, timeout time.Duration) error {
+// WaitRunning waits until the interface is up and has carrier.
+func (h *Host) WaitRunning(ifname string, timeout time.Duration) error {
 	for end := time.Now().Add(timeout); ; time.Sleep(5 * time.Millisecond) {
 		l, err := h.nl.LinkByName(ifname)
 		if err == nil && l.Attrs().RawFlags&unix.IFF_RUNNING != 0 {

@@ -49,7 +49,7 @@ func (s *Scope) classless() []byte {
 func (s *Server) gone() (as []netip.Addr) {
 	for _, f := range s.former {
 		for a := f.First; s.Scope.Subnet.Contains(a) && a.Compare(f.Last) <= 0; a = a.Next() {
-			if a.Less(s.Scope.First) || s.Scope.Last.Less(a) {
+			if (a.Less(s.Scope.First) || s.Scope.Last.Less(a)) && !slices.Contains(as, a) {
 				as = append(as, a)
 			}
 		}
@@ -147,10 +147,8 @@ func (s *Server) dhcpdConf() string {
 	fmt.Fprintf(&b, "pool { range %s %s; }\n", sc.First, sc.Last)
 	// It stays silent about an address that it knows nothing of, so former pools are
 	// kept, for nobody.
-	for _, f := range s.former {
-		if f.First != sc.First && f.Subnet.Masked() == sc.Subnet.Masked() {
-			fmt.Fprintf(&b, "pool { range %s %s; deny all clients; }\n", f.First, f.Last)
-		}
+	for _, a := range s.gone() {
+		fmt.Fprintf(&b, "pool { range %s; deny all clients; }\n", a)
 	}
 	b.WriteString("}\n")
 	sc.reserved(func(mac string, a netip.Addr) {

@@ -107,24 +107,42 @@ func (m *Msg) AppendPayload(dst []byte) []byte {
 	return dst
 }
 
-// AppendFrame appends the whole Ethernet frame to dst. The UDP checksum is zero,
-// which says that there is none.
+// AppendFrame appends the whole Ethernet frame to dst.
 func (m *Msg) AppendFrame(dst []byte) []byte {
-	start := len(dst)
-	dst = append(dst, m.DstMAC[:]...)
-	dst = append(dst, m.SrcMAC[:]...)
-	dst = append(dst, 8, 0, 0x45, 0, 0, 0, 0, 0, 0, 0, 64, 17, 0, 0)
-	dst = m.Src.Append(dst)
-	dst = m.Dst.Append(dst)
-	dst = binary.BigEndian.AppendUint16(dst, m.SrcPort)
-	dst = binary.BigEndian.AppendUint16(dst, m.DstPort)
-	dst = append(dst, 0, 0, 0, 0)
+	dst, ip := appendHeaders(dst, m.SrcMAC, m.DstMAC, m.Src, m.Dst, m.SrcPort, m.DstPort)
 	dst = m.AppendPayload(dst)
-	ip := dst[start+14:]
+	finish(dst[ip:])
+	return dst
+}
+
+// UDPFrame is an Ethernet frame with a UDP datagram, such as one of a server that a
+// test plays.
+func UDPFrame(srcMAC, dstMAC wire.MAC, src, dst dhcp4.Addr, srcPort, dstPort uint16, payload []byte) []byte {
+	b, ip := appendHeaders(nil, srcMAC, dstMAC, src, dst, srcPort, dstPort)
+	b = append(b, payload...)
+	finish(b[ip:])
+	return b
+}
+
+// appendHeaders appends the headers of Ethernet, IP and UDP; ip is where that of IP
+// begins. The UDP checksum is zero, which says that there is none.
+func appendHeaders(b []byte, srcMAC, dstMAC wire.MAC, src, dst dhcp4.Addr, srcPort, dstPort uint16) (_ []byte, ip int) {
+	b = append(b, dstMAC[:]...)
+	b = append(b, srcMAC[:]...)
+	ip = len(b) + 2
+	b = append(b, 8, 0, 0x45, 0, 0, 0, 0, 0, 0, 0, 64, 17, 0, 0)
+	b = src.Append(b)
+	b = dst.Append(b)
+	b = binary.BigEndian.AppendUint16(b, srcPort)
+	b = binary.BigEndian.AppendUint16(b, dstPort)
+	return append(b, 0, 0, 0, 0), ip
+}
+
+// finish fills in lengths and the header's checksum of an IP packet.
+func finish(ip []byte) {
 	binary.BigEndian.PutUint16(ip[2:], uint16(len(ip)))
 	binary.BigEndian.PutUint16(ip[24:], uint16(len(ip)-20))
 	binary.BigEndian.PutUint16(ip[10:], headerChecksum(ip[:20]))
-	return dst
 }
 
 // Frame is AppendFrame to a new slice.
