@@ -123,7 +123,7 @@ func TestLongOptions(t *testing.T) {
 // overloaded is the ACK of ackOf with option 52 and options in all three fields, as octets.
 func overloaded(value byte, options, file, sname []byte) []byte {
 	b := ackOf(opt(o3)) // an empty option 3, whose place is written over
-	at := bytes.IndexByte(b[240:], 255) + 240 - 2
+	at := bytes.LastIndexByte(b, 255) - 2
 	b = append(append(b[:at:at], 52, 1, value), append(slices.Clone(options), 255)...)
 	copy(b[108:236], append(slices.Clone(file), 255))
 	copy(b[44:108], append(slices.Clone(sname), 255))

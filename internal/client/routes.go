@@ -67,7 +67,8 @@ func (r *reader) classless(code dhcp4.Code) bool {
 }
 
 // static reads option 33, pairs of a destination and a router (RFC 2132 5.8). The
-// destination is a network of its class, or a host when it has bits behind that.
+// destination is a network of its class, or a host when it has bits behind that; there
+// is no default route by this option.
 func (r *reader) static() {
 	const code = dhcp4.OptStaticRoutes
 	val, ok := r.get(code)
@@ -85,14 +86,11 @@ func (r *reader) static() {
 			dst = class
 		}
 		via := dhcp4.AddrFromBytes(val[4:])
-		switch {
-		case dst.Addr == 0: // no default route by this option
-			r.refuse(code, RouteBadDestination)
-		case via == 0:
-			r.refuse(code, OptionBadAddress)
-		default:
-			r.add(code, Route{dst, via})
+		if via == 0 {
+			r.refuse(code, OptionBadAddress) // that means the link only in option 121
+			continue
 		}
+		r.add(code, Route{dst, via})
 	}
 }
 
@@ -119,7 +117,7 @@ func (r *reader) add(code dhcp4.Code, route Route) bool {
 	switch {
 	case !leadsSomewhere(dst):
 		r.refuse(code, RouteBadDestination)
-	case code != dhcp4.OptRouters && dst.Bits > 0 && dst.Bits < r.c.MinRouteBits:
+	case dst.Bits > 0 && dst.Bits < r.c.MinRouteBits:
 		r.refuse(code, RouteTooWide)
 	case route.Via != 0 && !route.Via.IsUnicastHost():
 		r.refuse(code, OptionBadAddress)

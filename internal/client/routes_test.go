@@ -66,6 +66,7 @@ func TestRoutes(t *testing.T) {
 	}{
 		{"none", client.Config{}, nil, "", "", "[]"},
 		{"3", client.Config{}, []dhcp4.Option{optAddrs(o3, "192.0.2.1", "192.0.2.2")}, "0.0.0.0/0 192.0.2.1", "", "[192.0.2.1 192.0.2.2]"},
+		{"routers that cannot be reached", client.Config{}, []dhcp4.Option{optAddrs(o3, "192.0.2.1", "198.51.100.1", "192.0.2.2")}, "0.0.0.0/0 192.0.2.1", "3 no-gateway", "[192.0.2.1 192.0.2.2]"},
 		{"the first router that can be reached", client.Config{}, []dhcp4.Option{optAddrs(o3, "198.51.100.1", "192.0.2.52", "192.0.2.0", "192.0.2.2")},
 			"0.0.0.0/0 192.0.2.2", "3 no-gateway", "[192.0.2.2]"},
 		{"33 with 3, networks of their class and hosts", client.Config{},
@@ -119,7 +120,7 @@ func TestManyRoutes(t *testing.T) {
 			link = append(link, fmt.Sprintf("198.18.%d.0/24 0.0.0.0", i))
 			via = append(via, fmt.Sprintf("198.19.%d.0/24 192.0.2.%d", i, i%50+100))
 		}
-		for _, routes := range [][]string{link, via, append(via[:100:100], link...), append(link[:40:40], via...)} {
+		for _, routes := range [][]string{link, via, append(via[:100:100], link...), append(link[:40:40], via...), append(link[:63:63], via...)} {
 			l, refused := good(t, ackOf(optAddrs(dhcp4.OptSubnetMask, mask), classless(o121, routes...)))
 			if n := len(l.Settings.Routes); n > client.MaxRoutes || n < client.MaxRoutes-1 || !slices.Contains(refused, client.Refusal{Code: 121, Reason: client.OptionTooMany}) {
 				t.Errorf("%s: %d routes, refused %v", mask, n, refused)

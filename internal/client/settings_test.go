@@ -88,8 +88,8 @@ func readWith(t testing.TB, c *client.Config, b []byte) (client.Lease, []client.
 		t.Fatalf("refusals are not appended: %v", refused)
 	}
 	if refused = refused[1:]; reason != client.None {
-		if len(refused) != 0 {
-			t.Fatalf("no lease (%v), but options are refused: %v", reason, refused)
+		if len(refused) != 0 || l.Addr.Addr != 0 {
+			t.Fatalf("no lease (%v), but %v, and options are refused: %v", reason, l.Addr, refused)
 		}
 		return l, refused, reason
 	}
@@ -127,7 +127,7 @@ func checkRefusals(t testing.TB, refused []client.Refusal) {
 
 var (
 	safeName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$`)
-	safeURL  = regexp.MustCompile(`^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?([/?#][A-Za-z0-9._~/?:@=+,%#&-]*)?$`)
+	safeURL  = regexp.MustCompile(`^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?([/?#]([A-Za-z0-9._~/?:@=+,#&-]|%[0-9A-Fa-f]{2})*)?$`)
 	safeZone = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9+._-]*(/[A-Za-z0-9][A-Za-z0-9+._-]*)*$`)
 )
 
@@ -314,6 +314,7 @@ func TestGoodOffer(t *testing.T) {
 		{"172.16.0.0", []dhcp4.Option{without(dhcp4.OptSubnetMask)}, client.LeaseNotHost},
 		{"172.16.1.0", []dhcp4.Option{without(dhcp4.OptSubnetMask)}, client.None},
 		{"10.255.255.255", []dhcp4.Option{without(dhcp4.OptSubnetMask)}, client.LeaseNotHost},
+		{"192.0.2.255", []dhcp4.Option{mask(255, 255)}, client.LeaseNotHost},
 		{"10.1.0.0", []dhcp4.Option{without(dhcp4.OptSubnetMask)}, client.None},
 	} {
 		_, _, reason := read(t, ackFor(dhcp4.MustParseAddr(tt.addr), tt.opts...))

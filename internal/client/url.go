@@ -29,8 +29,9 @@ func (r *reader) url(code dhcp4.Code) string {
 
 // isURL reports whether b is a URL with scheme http or https, a host that is a name
 // or an IPv4 address, perhaps a port, and then characters that mean nothing to a
-// shell, a file or a terminal; "&" only behind a "?". There is no user before
-// the host: that is a place to pretend to be another host.
+// shell, a file or a terminal; "&" only behind a "?", "%" only before two
+// hexadecimal digits. There is no user before the host: that is a place to pretend to
+// be another host.
 func isURL(b []byte) bool {
 	if len(b) > maxText {
 		return false
@@ -53,14 +54,28 @@ func isURL(b []byte) bool {
 	if _, err := dhcp4.ParseAddr(host); err != nil && !isName([]byte(host)) {
 		return false
 	}
+	return isURLPath(rest[end:])
+}
+
+// isURLPath reports whether b can stand behind the host: path, query and fragment.
+func isURLPath(b []byte) bool {
 	query := false
-	for _, c := range rest[end:] {
-		query = query || c == '?'
-		if !isLetterOrDigit(c) && strings.IndexByte("-._~/?:@=+,%#", c) < 0 && (c != '&' || !query) {
+	for i, c := range b {
+		switch {
+		case isLetterOrDigit(c) || strings.IndexByte("-._~/:@=+,#", c) >= 0:
+		case c == '?':
+			query = true
+		case c == '&' && query:
+		case c == '%' && i+2 < len(b) && isHex(b[i+1]) && isHex(b[i+2]):
+		default:
 			return false
 		}
 	}
 	return true
+}
+
+func isHex(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
 }
 
 func isPort(s string) bool {
