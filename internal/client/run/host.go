@@ -82,7 +82,13 @@ func (h *hostWork) apply(l *loop, now lease.Instant, c *client.Lease) {
 	l.status.touch()
 	l.report.send(l, now, &Report{Configured: conf, Reason: h.reason})
 	l.hook(appliedEvent(before, conf), c, h.reason)
-	if l.o.Once {
+	l.enough()
+}
+
+// enough ends a Once whose address is on the interface and confirmed: a remembered one is used
+// before its server has said a word (RFC 4436), and might be refused by it.
+func (l *loop) enough() {
+	if l.o.Once && l.host.applied != nil && l.m.State() == client.Bound {
 		l.finished = true
 	}
 }

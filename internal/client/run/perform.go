@@ -30,6 +30,7 @@ func (l *loop) perform(now lease.Instant) {
 			l.report.event(l, now, &e.Event)
 		}
 	}
+	l.enough()
 }
 
 // send sends one message. What cannot be sent now is lost, as it may be on the way: the
