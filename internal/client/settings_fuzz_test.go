@@ -10,6 +10,8 @@ import (
 
 	"lessor/dhcp4"
 	"lessor/internal/client"
+	"lessor/internal/client/setup"
+	"lessor/internal/lease"
 )
 
 // FuzzReadLease: whatever a message holds, a lease that is read from it passes the checks
@@ -46,6 +48,7 @@ func FuzzReadLease(f *testing.F) {
 		}
 		checkLease(t, &c, &l)
 		checkRefusals(t, refused)
+		checkHost(t, l)
 		if len(refused) > 60 {
 			t.Fatalf("%d refusals", len(refused))
 		}
@@ -59,6 +62,19 @@ func FuzzReadLease(f *testing.F) {
 			t.Fatalf("read twice:\n%s", d)
 		}
 	})
+}
+
+// checkHost: the privileged part takes the lease. It checks all by itself, and what it refuses would
+// be an address that the client cannot use.
+func checkHost(t testing.TB, l client.Lease) {
+	t.Helper()
+	l.End = lease.After(0, l.Lifetime)
+	if l.Lifetime == lease.Infinite {
+		l.End = lease.Never
+	}
+	if err := setup.FromLease(&l, lease.Instant{}).Check(); err != nil {
+		t.Fatalf("the privileged part refuses what was read: %v", err)
+	}
 }
 
 // FuzzSearchDifferential compares option 119 with another library's reading of names. It takes

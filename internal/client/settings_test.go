@@ -95,6 +95,7 @@ func readWith(t testing.TB, c *client.Config, b []byte) (client.Lease, []client.
 	}
 	checkLease(t, c, &l)
 	checkRefusals(t, refused)
+	checkHost(t, l)
 	if string(l.ACK) != string(b) {
 		t.Fatal("the lease does not keep the message")
 	}
