@@ -102,6 +102,7 @@ var refused = append([]uint32{
 	unix.SYS_FCHMODAT, unix.SYS_FCHOWNAT, unix.SYS_TRUNCATE, unix.SYS_CHDIR, unix.SYS_CHROOT, unix.SYS_PIVOT_ROOT,
 	unix.SYS_MOUNT, unix.SYS_UMOUNT2, unix.SYS_OPEN_TREE, unix.SYS_MOVE_MOUNT, unix.SYS_FSOPEN, unix.SYS_FSMOUNT,
 	unix.SYS_EXECVE, unix.SYS_EXECVEAT, unix.SYS_UNSHARE, unix.SYS_SETNS,
+	unix.SYS_KILL, unix.SYS_TKILL, unix.SYS_RT_SIGQUEUEINFO, unix.SYS_RT_TGSIGQUEUEINFO, unix.SYS_PIDFD_SEND_SIGNAL,
 	unix.SYS_PTRACE, unix.SYS_PROCESS_VM_READV, unix.SYS_PROCESS_VM_WRITEV, unix.SYS_PIDFD_OPEN, unix.SYS_PIDFD_GETFD,
 	unix.SYS_KCMP, unix.SYS_BPF, unix.SYS_PERF_EVENT_OPEN, unix.SYS_USERFAULTFD,
 	unix.SYS_IO_URING_SETUP, unix.SYS_IO_URING_ENTER, unix.SYS_IO_URING_REGISTER,
@@ -111,13 +112,14 @@ var refused = append([]uint32{
 	unix.SYS_CLOCK_SETTIME, unix.SYS_ADJTIMEX, unix.SYS_SETHOSTNAME, unix.SYS_SETDOMAINNAME, unix.SYS_PERSONALITY,
 }, refusedHere...)
 
-// noPrograms has the kernel refuse all these calls with EACCES.
+// noPrograms has the kernel refuse all these calls with EACCES, and signals to other
+// processes than this one: Go's runtime signals its own threads.
 func noPrograms() error {
 	arch, ok := auditArch[runtime.GOARCH]
 	if !ok {
 		return nil
 	}
-	prog, err := bpf.Assemble(callFilter(arch))
+	prog, err := bpf.Assemble(callFilter(arch, uint32(os.Getpid())))
 	if err != nil {
 		return err
 	}
@@ -132,8 +134,8 @@ func noPrograms() error {
 }
 
 // callFilter is the program that judges a system call by its number and architecture, the
-// first two words of what it is given.
-func callFilter(arch uint32) []bpf.Instruction {
+// first two words of what it is given, and for tgkill by its first argument, the process.
+func callFilter(arch, pid uint32) []bpf.Instruction {
 	const deny = unix.SECCOMP_RET_ERRNO | uint32(unix.EACCES)
 	prog := []bpf.Instruction{
 		bpf.LoadAbsolute{Off: 4, Size: 4},
@@ -143,6 +145,13 @@ func callFilter(arch uint32) []bpf.Instruction {
 		bpf.JumpIf{Cond: bpf.JumpLessThan, Val: 1 << 30, SkipTrue: 1}, // above are the calls of x32
 		bpf.RetConstant{Val: deny},
 	}
+	prog = append(prog,
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.SYS_TGKILL, SkipTrue: 4},
+		bpf.LoadAbsolute{Off: 16, Size: 4}, // the lower half: all of auditArch have the lower half first
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: pid, SkipTrue: 1},
+		bpf.RetConstant{Val: deny},
+		bpf.RetConstant{Val: unix.SECCOMP_RET_ALLOW},
+	)
 	for _, nr := range refused {
 		prog = append(prog, bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: nr, SkipTrue: 1}, bpf.RetConstant{Val: deny})
 	}

@@ -12,6 +12,7 @@ import (
 
 	"lessor/dhcp4"
 	"lessor/internal/client"
+	"lessor/internal/event"
 	"lessor/internal/lease"
 	"lessor/internal/wire"
 )
@@ -111,7 +112,7 @@ func DecodeLeases(text []byte, c *client.Config, boot lease.BootID, now lease.In
 	}
 	if err != nil {
 		first, _, _ := strings.Cut(err.Error(), "\n")
-		problem = fmt.Sprintf("the lease file is damaged (%s): %d of its leases can be used", first, len(memory))
+		problem = fmt.Sprintf("the lease file is damaged (%s): %d of its leases can be used", event.Text([]byte(first)), len(memory))
 	}
 	return memory, problem
 }

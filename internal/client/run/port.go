@@ -19,6 +19,10 @@ const (
 	// sayWaiting is how long an interface may need to become ready before a person is told
 	// that it is waited for.
 	sayWaiting = 2 * second
+	// A process that was just killed may hold its port for a moment longer, when /proc does not
+	// tell any more whose it is.
+	dyingFor   = 2 * second
+	askDyingAt = second / 20
 )
 
 // openPort is a port and the batches that go round between its receiver and the loop.
@@ -49,6 +53,7 @@ type carrier struct {
 	received chan received
 	reopenAt int64
 	sayAt    int64
+	dying    int64 // until when the port may be that of a process that ends; 0: not seen yet
 }
 
 func (c *carrier) init() { c.reopenAt, c.sayAt = never, never }
@@ -162,8 +167,17 @@ func (l *loop) openPort(now lease.Instant) {
 // later such an error is waited out.
 func (l *loop) openFailed(now lease.Instant, err error) {
 	c := &l.carrier
-	_, taken := errors.AsType[*link.PortTakenError](err)
+	holder, taken := errors.AsType[*link.PortTakenError](err)
 	_, rights := errors.AsType[*link.PrivilegeError](err)
+	if taken && holder.PID == 0 && !c.seen {
+		if c.dying == 0 {
+			c.dying = now.M + dyingFor
+		}
+		if now.M < c.dying {
+			c.reopenAt = now.M + askDyingAt
+			return
+		}
+	}
 	if (taken || rights) && !c.seen {
 		l.finished, l.result = true, err
 		return

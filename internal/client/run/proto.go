@@ -89,6 +89,7 @@ type failure struct {
 	Holder string `json:"holder,omitempty"`
 	PID    int    `json:"pid,omitempty"`
 	File   string `json:"file,omitempty"`
+	Port   uint16 `json:"port,omitempty"`
 }
 
 func newFailure(err error) *failure {
@@ -97,11 +98,11 @@ func newFailure(err error) *failure {
 	}
 	f := &failure{Text: err.Error()}
 	if e, ok := errors.AsType[*link.PortTakenError](err); ok {
-		f.Kind, f.Link, f.Holder, f.PID = "taken", e.Link, e.Holder, e.PID
+		f.Kind, f.Link, f.Holder, f.PID, f.Port = "taken", e.Link, e.Holder, e.PID, e.Port
 		return f
 	}
 	if e, ok := errors.AsType[*link.PrivilegeError](err); ok {
-		f.Kind, f.File = "privilege", e.File
+		f.Kind, f.File, f.Port = "privilege", e.File, e.Port
 		if e.Err != nil {
 			f.Text = e.Err.Error()
 		}
@@ -121,10 +122,9 @@ func (f *failure) err() error {
 	plain := errors.New(f.Text)
 	switch f.Kind {
 	case "taken":
-		e := &link.PortTakenError{Link: f.Link, Holder: f.Holder, PID: f.PID, Err: plain}
-		return e
+		return &link.PortTakenError{Port: f.Port, Link: f.Link, Holder: f.Holder, PID: f.PID, Err: plain}
 	case "privilege":
-		return &link.PrivilegeError{File: f.File, Err: plain}
+		return &link.PrivilegeError{File: f.File, Port: f.Port, Err: plain}
 	case "down":
 		return &downError{plain}
 	}
