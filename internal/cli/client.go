@@ -11,6 +11,7 @@ import (
 
 	sd "github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	runner "lessor/internal/client/run"
 	"lessor/internal/client/setup"
@@ -133,6 +134,9 @@ func (f *clientFlags) run(cmd *cobra.Command, g *globals, ifname string) error {
 	if !runner.IsWorker() {
 		if err := f.there(ifname); err != nil {
 			return err
+		}
+		if !f.dryRun && !mayConfigure() { // a dry run says itself what it lacks
+			return &ExitError{Code: ExitNoAccess, Err: errors.New("needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_NET_BIND_SERVICE"), Hint: rightsHint(ifname)}
 		}
 	}
 	ctx, cancel := context.WithCancelCause(cmd.Context())
@@ -281,6 +285,14 @@ func clientError(ifname string, err error) error {
 		e.Code, e.Hint = ExitNoAccess, rightsHint(ifname)
 	}
 	return e
+}
+
+// mayConfigure reports whether this process has the capabilities that a client needs.
+func mayConfigure() bool {
+	h := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var d [2]unix.CapUserData
+	const need = 1<<unix.CAP_NET_ADMIN | 1<<unix.CAP_NET_RAW | 1<<unix.CAP_NET_BIND_SERVICE
+	return unix.Capget(&h, &d[0]) != nil || d[0].Effective&need == need
 }
 
 func rightsHint(ifname string) string {
