@@ -144,19 +144,18 @@ func (m *Machine) sendDiscover() {
 // offered takes an OFFER, or says why not.
 func (m *Machine) offered(r *reply) Reason {
 	if wait, ok := m.ipv6Only(r.v); ok {
-		m.event(r.event(EventReceived, None))
+		m.report(r, EventReceived, None)
 		m.stayAway(wait)
 		return None
 	}
-	l, refused, why := ReadLease(&m.c, r.v, r.p.SrcMAC, m.refused[:0])
-	m.refused = refused[:0]
+	l, why := m.promised(r)
 	switch {
 	case why != None:
 		return why
 	case m.avoided(l.Addr.Addr):
 		return AddressAvoided
 	}
-	m.event(r.event(EventReceived, None))
+	m.report(r, EventReceived, None)
 	if !m.offer.there || m.better(&l, &m.offer.lease) {
 		m.offer = offer{lease: l, there: true}
 	}

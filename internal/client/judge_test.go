@@ -22,6 +22,7 @@ type judge struct {
 	proven   map[dhcp4.Addr]bool  // it was in use, so it needs no check before use
 	probes   map[dhcp4.Addr][]int64
 	onLink   dhcp4.Addr // what is on the interface; 0: nothing
+	left     bool       // something of a run that was killed is on the interface
 	end      int64
 	lifetime uint32
 	declined int64 // time of the last DECLINE
@@ -130,7 +131,7 @@ func (j *judge) effects(now int64, list []client.Effect) {
 		case client.EffectConfigure:
 			j.configure(now, f.Lease)
 		case client.EffectDeconfigure:
-			j.onLink = 0
+			j.onLink, j.left = 0, false
 		}
 	}
 	if len(list) > 80 {
@@ -154,7 +155,7 @@ func (j *judge) configure(now int64, l *client.Lease) {
 	if j.c.Detection == client.DetectProbe && !j.proven[a] {
 		j.checked(now, a)
 	}
-	j.onLink, j.end, j.lifetime, j.proven[a] = a, l.End, l.Lifetime, true
+	j.onLink, j.end, j.lifetime, j.proven[a], j.left = a, l.End, l.Lifetime, true, false
 }
 
 // checked holds that a new address was probed as RFC 5227 says, not long ago.
@@ -188,7 +189,7 @@ func (j *judge) send(now int64, s *wire.Send) {
 	m.server, _ = v.Addr(dhcp4.OptDHCPServerIdentifier)
 	switch m.typ {
 	case dhcp4.Discover:
-		if j.onLink != 0 {
+		if j.onLink != 0 || j.left {
 			j.breach("DISCOVER with %s on the interface", j.onLink)
 		}
 	case dhcp4.Request:
@@ -295,6 +296,16 @@ func (j *judge) rest(now, next int64, m *client.Machine) {
 	}
 	if len(j.offers) > 64 {
 		j.offers = j.offers[len(j.offers)-64:]
+	}
+}
+
+// killed takes note that the machine is gone and another one begins with its memory.
+func (j *judge) killed() {
+	j.onLink, j.left = 0, j.onLink != 0 || j.left
+	j.declined, j.declines = -1<<60, nil // who starts it again may do so at once
+	clear(j.proven)
+	for a := range j.granted { // what it had shown to be free stays so
+		j.proven[a] = true
 	}
 }
 

@@ -78,7 +78,9 @@ type Machine struct {
 	gateway   gateway
 	memory    []Remembered // [0] is lease's own when listed
 	listed    bool
-	refused   []Refusal // scratch
+	refused   []Refusal // of the lease that was read last
+	screen    reader    // scratch
+	spare     Lease     // scratch
 }
 
 // timer names a point of time at which something is due.

@@ -12,6 +12,7 @@ import (
 type random struct {
 	block cipher.Block
 	count uint64
+	out   [aes.BlockSize]byte
 }
 
 func newRandom(secret [16]byte) random {
@@ -24,11 +25,11 @@ func newRandom(secret [16]byte) random {
 
 // uint64 is the next number.
 func (r *random) uint64() uint64 {
-	var b [16]byte
-	binary.LittleEndian.PutUint64(b[:], r.count)
+	binary.LittleEndian.PutUint64(r.out[:8], r.count)
+	binary.LittleEndian.PutUint64(r.out[8:], 0)
 	r.count++
-	r.block.Encrypt(b[:], b[:])
-	return binary.LittleEndian.Uint64(b[:])
+	r.block.Encrypt(r.out[:], r.out[:])
+	return binary.LittleEndian.Uint64(r.out[:8])
 }
 
 // between is a number from lo to hi, both included; lo when hi is not above it. The

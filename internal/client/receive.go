@@ -35,17 +35,29 @@ func (m *Machine) receive(p *wire.Packet) {
 		}
 	}
 	if why != None {
-		m.event(r.event(EventIgnored, why))
+		m.report(&r, EventIgnored, why)
 	}
 }
 
-// event is what is told of a reply. Nothing of a message that cannot be read is.
-func (r *reply) event(kind EventKind, why Reason) *Event {
+// report tells of a reply. Nothing of a message that cannot be read is told.
+func (m *Machine) report(r *reply, kind EventKind, why Reason) {
 	ev := Event{Kind: kind, Reason: why, Type: r.typ, Server: r.server, MAC: r.p.SrcMAC}
 	if r.v.Bytes() != nil {
 		ev.XID, ev.Addr = r.v.XID(), r.v.YIAddr()
 	}
-	return &ev
+	m.event(&ev)
+}
+
+// promised reads what a reply promises, or says why that is none. Only a good one costs
+// memory, so that a flood of others does not.
+func (m *Machine) promised(r *reply) (l Lease, why Reason) {
+	m.screen = reader{c: &m.c, v: r.v, l: &m.spare, refused: m.refused[:0]}
+	why = m.screen.offer()
+	m.refused = m.screen.refused[:0]
+	if why == None {
+		l, m.refused, why = ReadLease(&m.c, r.v, r.p.SrcMAC, m.refused)
+	}
+	return l, why
 }
 
 // judge says why a message is no answer to our question, or None. It allocates nothing.

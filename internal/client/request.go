@@ -31,12 +31,11 @@ func (m *Machine) acked(r *reply) Reason {
 		return NotRapid
 	}
 	if wait, ok := m.ipv6Only(r.v); ok && !m.extending() {
-		m.event(r.event(EventReceived, None))
+		m.report(r, EventReceived, None)
 		m.stayAway(wait)
 		return None
 	}
-	l, refused, why := ReadLease(&m.c, r.v, r.p.SrcMAC, m.refused[:0])
-	m.refused = refused[:0]
+	l, why := m.promised(r)
 	switch {
 	case why != None:
 		return why
@@ -49,8 +48,8 @@ func (m *Machine) acked(r *reply) Reason {
 	if l.End <= m.now {
 		return LeaseOver
 	}
-	m.event(r.event(EventReceived, None))
-	for _, f := range refused {
+	m.report(r, EventReceived, None)
+	for _, f := range m.refused {
 		m.event(&Event{Kind: EventOption, Option: f.Code, Reason: f.Reason, Server: r.server, MAC: r.p.SrcMAC})
 	}
 	m.take(&l)
@@ -129,9 +128,7 @@ func (m *Machine) naked(r *reply) Reason {
 	if !m.fromChosen(r) {
 		return OtherServer
 	}
-	ev := r.event(EventReceived, None)
-	ev.Addr, ev.Text = m.asked(), m.text(r.v)
-	m.event(ev)
+	m.event(&Event{Kind: EventReceived, Type: r.typ, XID: r.v.XID(), Server: r.server, Addr: m.asked(), MAC: r.p.SrcMAC, Text: m.text(r.v)})
 	m.deconfigure(Refused)
 	m.forget(m.asked())
 	if m.has {

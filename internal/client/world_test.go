@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -40,12 +41,14 @@ type world struct {
 	link wire.Link
 	up   bool
 
+	starts byte
+
 	last []byte   // the last DISCOVER or REQUEST
 	old  [][]byte // replies that may come once more
 }
 
 func newWorld(t *rapid.T) *world {
-	w := &world{t: t, now: lease.Instant{M: 1e12, W: 1.8e18}, link: wire.Link{ID: 7, MAC: ownMAC, MTU: 1500}}
+	w := &world{t: t, starts: 100, now: lease.Instant{M: 1e12, W: 1.8e18}, link: wire.Link{ID: 7, MAC: ownMAC, MTU: 1500}}
 	w.c = client.Config{
 		Fast:      rapid.Bool().Draw(t, "fast"),
 		Detection: rapid.SampledFrom([]client.Detection{client.DetectProbe, client.DetectProbe, client.DetectAnnounce, client.DetectOff}).Draw(t, "detection"),
@@ -104,6 +107,12 @@ func (w *world) step() {
 	case pick < 96:
 		kind := rapid.SampledFrom([]client.InputKind{client.InputRenew, client.InputRebind, client.InputRelease, client.InputRenew}).Draw(w.t, "command")
 		w.handle(&client.Input{Kind: kind})
+	case pick < 97:
+		w.starts++ // a real start draws another secret
+		w.m = client.New(w.c, [16]byte{1, 2, 3, w.starts}, slices.Clone(w.m.Memory()))
+		w.j.killed()
+		w.up = false
+		w.cable()
 	case pick < 98:
 		w.now.M += rapid.Int64Range(0, 8000e9).Draw(w.t, "asleep")
 		w.handle(&client.Input{Kind: rapid.SampledFrom([]client.InputKind{client.InputResume, client.InputTick}).Draw(w.t, "wake")})
@@ -255,6 +264,10 @@ func (w *world) cable() {
 	switch {
 	case !w.up:
 		w.up = true
+		w.handle(&client.Input{Kind: client.InputLinkUp, Link: w.link})
+	case rapid.IntRange(0, 4).Draw(w.t, "other MAC") == 0:
+		w.link.MAC[5]++
+		w.j.own = w.link.MAC
 		w.handle(&client.Input{Kind: client.InputLinkUp, Link: w.link})
 	case rapid.IntRange(0, 2).Draw(w.t, "cable") == 0:
 		w.up = false
