@@ -3,7 +3,9 @@ package setup
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -66,6 +68,9 @@ func TestApplyAndClear(t *testing.T) {
 	a.apply(c)
 	have := b.ip("addr show dev eth0")
 	contains(t, have, "valid_lft forever preferred_lft forever", "inet 198.18.0.52/24 scope global")
+	c.Valid, c.Preferred = 10, 0
+	a.apply(c)
+	contains(t, b.ip("addr show dev eth0"), "valid_lft 10sec preferred_lft 0sec", "deprecated")
 	a.close(false)
 	b.unchanged(before)
 	a.quiet()
@@ -332,7 +337,7 @@ func TestKernelEndsTheLease(t *testing.T) {
 	c.Valid, c.Preferred = 2, 1
 	a.apply(c)
 	a.kill()
-	if _, err := b.WaitAddr("eth0", 5*time.Second, func(n netipAddr) bool { return !n.IsValid() }); err != nil {
+	if _, err := b.WaitAddr("eth0", 5*time.Second, func(n netip.Addr) bool { return !n.IsValid() }); err != nil {
 		t.Error(err)
 	}
 	b.routes("")
@@ -438,3 +443,9 @@ func TestNoConfigure(t *testing.T) {
 	b.unchanged(before)
 	a.quiet()
 }
+
+// metric is that of the routes on eth0.
+func (b *bed) metric(base int) string { return strconv.Itoa(base + b.Index("eth0")) }
+
+// options are the usual ones.
+func (b *bed) options() Options { return Options{Metric: 1000, LeaseFile: b.lease} }

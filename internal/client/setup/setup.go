@@ -36,9 +36,9 @@ type Config struct {
 // FromLease is what lease l puts on the interface at instant now. It shares the
 // slices of l. Valid is what remains of the lease, in whole seconds rounded up: the
 // client itself takes the address off at the end, and the kernel, which does so when
-// the client is dead, must not be the earlier one. Preferred ends at
-// T2: from then on the server that gave the address has not answered, and whoever
-// opens a connection should take another address if there is one.
+// the client is dead, must not be the earlier one. Of a lease that has ended it is 0, which
+// Check refuses. Preferred ends at T2: from then on the server that gave the address has not
+// answered, and whoever opens a connection should take another address if there is one.
 func FromLease(l *client.Lease, now lease.Instant) *Config {
 	s := &l.Settings
 	c := &Config{
@@ -52,12 +52,12 @@ func FromLease(l *client.Lease, now lease.Instant) *Config {
 }
 
 // remaining is the time from now to end in seconds, rounded up, as the kernel counts
-// it: at least 1, since it takes no address that has already ended.
+// it; 0 when it is over.
 func remaining(end, now int64) uint32 {
 	if end == lease.Never {
 		return lease.Infinite
 	}
-	return uint32(min(max(lease.CeilSeconds(end-now), 1), int64(lease.Infinite)-1))
+	return uint32(min(max(lease.CeilSeconds(end-now), 0), int64(lease.Infinite)-1))
 }
 
 // Options are how a Host does its work.
