@@ -19,8 +19,12 @@ var (
 	rowEnd   = regexp.MustCompile(`(?m)^\|.*[|,:;] *\? *(\||,|;|$)`)
 )
 
-// transcripts is where documents look for the conversations that they name by file.
-const transcripts = "internal/server/testdata"
+// transcripts is where documents look for the conversations that they name by file, and
+// clientTranscripts for those with "client/" before the name.
+const (
+	transcripts       = "internal/server/testdata"
+	clientTranscripts = "internal/client/testdata"
+)
 
 // CheckDocs returns what the documents below root name and the tree does not have:
 // tests, files and the targets of links; and table cells that were never filled.
@@ -84,8 +88,14 @@ func checkDoc(root fs.FS, doc, text string, tests map[string]bool) []string {
 				found = append(found, fmt.Sprintf("%s: there is no test %s", at, name))
 			case testName.MatchString(name) && sub != "":
 				found = append(found, fmt.Sprintf("%s: name the test %s alone; %q cannot be checked", at, name, m[1]))
-			case talk.MatchString(m[1]) && !treePath.MatchString(m[1]) && !exists(path.Join(transcripts, m[1])):
-				found = append(found, fmt.Sprintf("%s: there is no transcript %s below %s", at, m[1], transcripts))
+			case talk.MatchString(m[1]) && !treePath.MatchString(m[1]):
+				below, file := transcripts, m[1]
+				if of, ok := strings.CutPrefix(file, "client/"); ok {
+					below, file = clientTranscripts, of
+				}
+				if !exists(path.Join(below, file)) {
+					found = append(found, fmt.Sprintf("%s: there is no transcript %s below %s", at, file, below))
+				}
 			case treePath.MatchString(m[1]) && !exists(m[1]):
 				found = append(found, fmt.Sprintf("%s: there is no file %s", at, m[1]))
 			}

@@ -36,14 +36,15 @@ func TestEachDependencyIsExplained(t *testing.T) {
 
 func TestTheDocsCheckerSees(t *testing.T) {
 	tree := fstest.MapFS{
-		"docs/a.md": {Data: []byte("`TestThere` `FuzzThere` `internal/a/testdata/x.txt` `s/talk.txt` `internal/a/` [b](b.md) [c](../README.md#top) [d](https://example.net)\n" +
-			"`TestGone` `TestThere/sub`\n`internal/a/testdata/y.txt` `s/gone.txt`\n[gone](gone.md)\n| x | ? |\n| x | ok, ? |\n```\n`TestGone`\n```\nwhat?\n| really? |\n")},
+		"docs/a.md": {Data: []byte("`TestThere` `FuzzThere` `internal/a/testdata/x.txt` `s/talk.txt` `client/c/talk.txt` `internal/a/` [b](b.md) [c](../README.md#top) [d](https://example.net)\n" +
+			"`TestGone` `TestThere/sub`\n`internal/a/testdata/y.txt` `s/gone.txt` `client/s/talk.txt`\n[gone](gone.md)\n| x | ? |\n| x | ok, ? |\n```\n`TestGone`\n```\nwhat?\n| really? |\n")},
 		"docs/b.md":                 {Data: []byte("")},
 		"README.md":                 {Data: []byte("`TestGone`")},
 		"internal/a/a_test.go":      {Data: []byte("package a\nfunc TestThere(t *testing.T) {}\nfunc FuzzThere(f *testing.F) {}\n")},
 		"internal/a/testdata/x.txt": {Data: []byte("")},
 
 		"internal/server/testdata/s/talk.txt": {Data: []byte("")},
+		"internal/client/testdata/c/talk.txt": {Data: []byte("")},
 	}
 	found, err := CheckDocs(tree)
 	if err != nil {
@@ -55,6 +56,7 @@ func TestTheDocsCheckerSees(t *testing.T) {
 		`docs/a.md:2: name the test TestThere alone; "TestThere/sub" cannot be checked`,
 		"docs/a.md:3: there is no file internal/a/testdata/y.txt",
 		"docs/a.md:3: there is no transcript s/gone.txt below internal/server/testdata",
+		"docs/a.md:3: there is no transcript s/talk.txt below internal/client/testdata",
 		"docs/a.md:4: the link to gone.md leads nowhere",
 		"docs/a.md:5: a cell is still a question mark",
 		"docs/a.md:6: a cell is still a question mark",
