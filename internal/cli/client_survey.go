@@ -19,8 +19,8 @@ import (
 
 // survey asks on an interface for the offers of all servers, for as long as within, and
 // takes none: nothing on this host is changed. The interface must be up with carrier
-// before that time is over.
-func survey(ctx context.Context, n link.ClientNet, times clock.Clock, ifname string, conf *client.Config, within time.Duration) ([]client.Offer, error) {
+// before that time is over. also is nil, or asks in another way too.
+func survey(ctx context.Context, n link.ClientNet, times clock.Clock, ifname string, conf *client.Config, within time.Duration, also *informer) ([]client.Offer, error) {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	until := times.Now().M + int64(within)
@@ -37,6 +37,10 @@ func survey(ctx context.Context, n link.ClientNet, times clock.Clock, ifname str
 		return nil, err
 	}
 	s := &surveyor{Survey: client.NewSurvey(*conf, secret, *l, until), port: port, clock: times}
+	if also != nil {
+		s.also = also.packet
+		_, s.failed = port.Send(also.messages(l))
+	}
 	err = s.run(ctx)
 	return s.Offers(), err
 }
@@ -68,6 +72,7 @@ type surveyor struct {
 	*client.Survey
 	port    link.ClientPort
 	clock   clock.Clock
+	also    func(*wire.Packet) // nil, or sees every packet too
 	effects client.Effects
 	failed  error // the last send that failed, nil when a later one worked
 }
@@ -97,6 +102,9 @@ func (s *surveyor) run(ctx context.Context) error {
 		case b := <-batches:
 			for i := range b.Packets {
 				s.handle(&client.Input{Kind: client.InputPacket, Packet: &b.Packets[i]})
+				if s.also != nil {
+					s.also(&b.Packets[i])
+				}
 			}
 			next <- struct{}{}
 		case <-alarm.C():
@@ -193,7 +201,7 @@ func addrList(as []dhcp4.Addr) string {
 
 // listOffers is lessor client --dry-run. It runs where no file can be opened.
 func (f *clientFlags) listOffers(ctx context.Context, g *globals, n link.ClientNet, times clock.Clock, ifname string, conf *client.Config) error {
-	offers, err := survey(ctx, n, times, ifname, conf, f.timeout)
+	offers, err := survey(ctx, n, times, ifname, conf, f.timeout, nil)
 	if err != nil {
 		return err
 	}

@@ -5,14 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"lessor/dhcp4"
 	"lessor/internal/client"
 	"lessor/internal/clock"
+	"lessor/internal/config"
 	"lessor/internal/event"
 	"lessor/internal/link"
+	"lessor/internal/wire"
 )
 
 // askFor is how long a server without a file waits for others to answer. A server that
@@ -26,15 +30,15 @@ func (d *daemon) lookForOthers(ctx context.Context) error {
 	if d.conf != nil || d.asks == nil {
 		return nil
 	}
-	names := d.f.interfaces
-	offers, errs := make([][]client.Offer, len(names)), make([]error, len(names))
 	times, err := clock.New()
 	if err != nil {
 		return startError(err)
 	}
+	names := d.f.interfaces
+	found, errs := make([][]*offerLine, len(names)), make([]error, len(names))
 	var wg sync.WaitGroup
 	for i, name := range names {
-		wg.Go(func() { offers[i], errs[i] = survey(ctx, d.asks, times, name, &client.Config{}, askFor) })
+		wg.Go(func() { found[i], errs[i] = d.ask(ctx, times, name) })
 	}
 	wg.Wait()
 	if ctx.Err() != nil {
@@ -44,8 +48,7 @@ func (d *daemon) lookForOthers(ctx context.Context) error {
 		if errs[i] != nil {
 			d.cannotAsk(name, errs[i])
 		}
-		for j := range offers[i] {
-			o := newOfferLine(name, &offers[i][j])
+		for _, o := range found[i] {
 			text := fmt.Sprintf("%s (%s) answers on %s", o.Server, o.HWAddress, name)
 			if o.Address != "" {
 				text += fmt.Sprintf(" and offers %s", o.Address)
@@ -62,6 +65,66 @@ func (d *daemon) lookForOthers(ctx context.Context) error {
 	}
 	return &ExitError{Code: ExitConflict, Err: fmt.Errorf("there is another DHCP server: %s", strings.Join(d.others, "; ")),
 		Hint: "Stop that one, or serve beside it: lessor serve --interface " + strings.Join(names, " --interface ") + " --beside"}
+}
+
+// ask asks on one interface, by DISCOVER and by INFORM.
+func (d *daemon) ask(ctx context.Context, times clock.Clock, name string) (found []*offerLine, err error) {
+	own, err := config.ReadLink(name)
+	if err != nil {
+		return nil, err
+	}
+	i := &informer{xid: uint32(times.Now().M)}
+	if len(own.Addrs) > 0 {
+		i.own = own.Addrs[0].Addr
+	}
+	offers, err := survey(ctx, d.asks, times, name, &client.Config{}, askFor, i)
+	for j := range offers {
+		found = append(found, newOfferLine(name, &offers[j]))
+	}
+	for j := range i.answers {
+		o := newOfferLine(name, &i.answers[j])
+		if !slices.ContainsFunc(found, func(f *offerLine) bool { return f.Server == o.Server && f.HWAddress == o.HWAddress }) {
+			found = append(found, o)
+		}
+	}
+	return found, err
+}
+
+// informer asks by DHCPINFORM, which every server answers at once: one that first pings the
+// address that it means to offer is silent for three seconds after a DISCOVER (dnsmasq).
+type informer struct {
+	own     dhcp4.Addr // 0: this host has no address there, and nothing is asked
+	xid     uint32
+	view    dhcp4.View
+	answers []client.Offer
+}
+
+// messages are what to send on l.
+func (i *informer) messages(l *wire.Link) []wire.Send {
+	if i.own == 0 {
+		return nil
+	}
+	h := dhcp4.Header{Op: 1, HType: 1, HLen: 6, XID: i.xid, CIAddr: i.own}
+	copy(h.CHAddr[:], l.MAC[:])
+	data, _ := dhcp4.AppendMessage(nil, &h, []dhcp4.Option{
+		{Code: dhcp4.OptDHCPMessageType, Data: []byte{byte(dhcp4.Inform)}},
+		{Code: dhcp4.OptDHCPParameterRequestList, Data: []byte{byte(dhcp4.OptRouters), byte(dhcp4.OptDomainNameServers)}},
+	}, nil, 576)
+	return []wire.Send{{Link: l.ID, Data: data, Raw: true, MAC: wire.BroadcastMAC, Src: i.own, Dst: dhcp4.Broadcast,
+		SrcPort: dhcp4.ClientPort, DstPort: dhcp4.ServerPort}}
+}
+
+// packet keeps who answered.
+func (i *informer) packet(p *wire.Packet) {
+	v := &i.view
+	if len(i.answers) == client.MaxOffers || v.Parse(p.Data) != nil || v.Op() != 2 || v.MessageType() != dhcp4.Ack || v.XID() != i.xid {
+		return
+	}
+	o := client.Offer{Server: p.Src, MAC: p.SrcMAC}
+	if server, ok := v.Addr(dhcp4.OptDHCPServerIdentifier); ok {
+		o.Server = server
+	}
+	i.answers = append(i.answers, o)
 }
 
 // cannotAsk says why other servers could not be asked for on an interface.
