@@ -67,7 +67,10 @@ func agent(in io.Reader, out io.Writer) {
 		var err error
 		switch q.Op {
 		case "open":
-			host, err = Open(q.Name, q.Options, warn)
+			var h *Host
+			if h, err = Open(q.Name, q.Options, warn); err == nil {
+				host = h
+			}
 		case "up":
 			err = host.Up()
 		case "apply":

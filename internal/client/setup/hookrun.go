@@ -70,6 +70,9 @@ func newHooks(program, ifname string, warn func(string)) (*hooks, error) {
 	if k.uid, k.gid, err = hookUser(); err != nil {
 		return nil, err
 	}
+	if err := canBecome(k.uid, k.gid); err != nil {
+		return nil, err
+	}
 	if err := closeOnExec(); err != nil {
 		return nil, fmt.Errorf("the hook program cannot be run: %w", err)
 	}
@@ -79,6 +82,27 @@ func newHooks(program, ifname string, warn func(string)) (*hooks, error) {
 		return nil, fmt.Errorf("the hook program cannot be run: %w", err)
 	}
 	return k, nil
+}
+
+// canBecome says why a process of this user namespace cannot become this user.
+func canBecome(uid, gid uint32) error {
+	for file, id := range map[string]uint32{"/proc/self/uid_map": uid, "/proc/self/gid_map": gid} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return fmt.Errorf("the hook program cannot be run: %w", err)
+		}
+		mapped := false
+		for line := range strings.Lines(string(text)) {
+			var first, outside, count uint64
+			if n, _ := fmt.Sscan(line, &first, &outside, &count); n == 3 {
+				mapped = mapped || first <= uint64(id) && uint64(id) < first+count
+			}
+		}
+		if !mapped {
+			return fmt.Errorf("the hook program runs as user %d and group %d, which this user namespace does not have: make it with a range of users (newuidmap and newgidmap), or leave out --hook", uid, gid)
+		}
+	}
+	return nil
 }
 
 // closeOnExec keeps from the hook program what this process was started with beside
@@ -183,10 +207,7 @@ func (k *hooks) startOne(r *hookRun, null int) (pid int, err error) {
 			Pdeathsig:  unix.SIGKILL, // it must not outlive a client that was killed
 		},
 	})
-	switch {
-	case errors.Is(err, unix.EINVAL):
-		return 0, fmt.Errorf("user %d cannot be become: is it mapped in this user namespace (/proc/self/uid_map)? %w", k.uid, err)
-	case errors.Is(err, unix.EACCES):
+	if errors.Is(err, unix.EACCES) {
 		return 0, fmt.Errorf("user %d may not run it: chmod go+rx it and the directories above it (%w)", k.uid, err)
 	}
 	return pid, err
