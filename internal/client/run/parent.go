@@ -30,6 +30,7 @@ type parent struct {
 	kernel *link.Kernel
 	host   *setup.Host // nil for Process.Instead
 	pipe   *pipe
+	saver  saver
 	link   wire.LinkID // that the sockets were last opened on
 	leave  bool
 }
@@ -175,7 +176,7 @@ func (w *parent) do(q *request, m *message) (files []*os.File, err error) {
 		if len(q.Leases) > MaxLeaseFile || !json.Valid(q.Leases) {
 			return nil, errors.New("what is to be written is no lease file")
 		}
-		err = w.host.WriteLeases(q.Leases)
+		w.saver.put(q.Leases, w.host.WriteLeases, w.warn)
 	case opHook:
 		q.Hook.Interface = w.p.Interface
 		w.host.Hook(q.Hook)
@@ -207,6 +208,7 @@ func (w *parent) close(leave bool) error {
 	if w.host == nil {
 		return nil
 	}
+	defer w.saver.close() // after the address is gone
 	if err := w.host.Close(leave); err != nil {
 		return fmt.Errorf("%s is not as it was before: %w", w.p.Interface, err)
 	}
