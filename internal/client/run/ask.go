@@ -81,7 +81,7 @@ func askError(path string, err error) error {
 	switch {
 	case errors.Is(err, local.ErrNobody):
 		return fmt.Errorf("%w (nobody listens on %s)", ErrNoClient, path)
-	case errors.Is(err, local.ErrNoAccess), errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
+	case errors.Is(err, local.ErrNoAccess), errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		// Who connects and may not ask is hung up on.
 		return fmt.Errorf("%w %s: only root and the user who started it may ask it", ErrNoAccess, path)
 	case said && p.Code == http.StatusConflict:

@@ -47,6 +47,8 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	case "serve":
 		serveForever()
+	case "ask":
+		askMain()
 	default:
 		os.Exit(clientMain(what))
 	}

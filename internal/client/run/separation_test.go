@@ -167,6 +167,7 @@ func TestParentDies(t *testing.T) {
 	before := l.address()
 	p, worker := l.bound(job{Interface: "eth0", Dir: dir})
 	bound := l.address()
+	eventually(t, "the lease file", func() bool { _, err := os.Stat(filepath.Join(dir, "leases")); return err == nil })
 	p.Kill()
 	eventually(t, "the end of the worker", func() bool { return gone(worker) })
 	if l.address() != bound {

@@ -42,7 +42,7 @@ func work(ctx context.Context, p *Process) error {
 	if err != nil {
 		return err
 	}
-	time.Now().Zone() // reads the time zone
+	_, _ = time.Now().Zone() // reads the time zone
 	// It was started as /proc/self/exe, which would stand in lists of processes and in what others
 	// say of who holds port 68.
 	_ = os.WriteFile("/proc/self/comm", []byte("lessor"), 0)

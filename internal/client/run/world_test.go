@@ -143,16 +143,14 @@ func (a *alarm) Close() error {
 
 // host is an interface of memnet configured as setup.Host would. What fails is set by the test.
 type host struct {
-	w      *world
-	mu     sync.Mutex
-	on     *setup.Config // what is on the interface
-	since  time.Time     // since when
-	file   []byte
-	hooks  []string
-	ups    int
-	fail   map[string]int // how often the next calls of a method fail
-	calls  map[string]int
-	lastUp error
+	w     *world
+	mu    sync.Mutex
+	on    *setup.Config // what is on the interface
+	since time.Time     // since when
+	file  []byte
+	hooks []string
+	fail  map[string]int // how often the next calls of a method fail
+	calls map[string]int
 }
 
 func (h *host) enter(what string) error {
@@ -271,7 +269,6 @@ type world struct {
 
 	mu      sync.Mutex
 	reports []*Report
-	silent  func() bool // the server hears nothing while it returns true
 
 	runner *Runner
 	cancel context.CancelFunc
@@ -458,9 +455,8 @@ func (w *world) bound(change ...func(*Options)) dhcp4.Addr {
 // failingNet is a net whose ports do what a test wants.
 type failingNet struct {
 	link.ClientNet
-	open func() error                                      // before each OpenClient
-	port func(p link.ClientPort) link.ClientPort           // wraps what was opened
-	seen func(l *wire.Link, m *link.Missing) (again error) // each report of WatchClient
+	open func() error                            // before each OpenClient
+	port func(p link.ClientPort) link.ClientPort // wraps what was opened
 }
 
 func (n *failingNet) OpenClient(l wire.Link) (link.ClientPort, error) {
