@@ -73,10 +73,12 @@ func (l *loop) linkChanged(now lease.Instant, r linkReport) {
 	case r.link == nil || !sameInterface(c.link, r.link):
 		l.linkDown(now)
 	case c.link.MTU != r.link.MTU:
-		// The size of the sockets' buffers follows from it; the network is the same. What changed
-		// it may have been the lease (option 26).
-		l.closePort()
+		// The network is the same: what changed may be the lease's doing (option 26). Sockets
+		// whose buffers are large enough stay open: an answer may be on its way to them.
 		c.tell = true
+		if c.port != nil && r.link.MTU > c.port.mtu {
+			l.closePort()
+		}
 	}
 	switch {
 	case r.link != nil:
@@ -133,7 +135,11 @@ func (c *carrier) due(l *loop, now lease.Instant) {
 func (l *loop) openPort(now lease.Instant) {
 	c := &l.carrier
 	c.reopenAt = never
-	if c.link == nil || c.port != nil {
+	switch {
+	case c.link == nil:
+		return
+	case c.port != nil:
+		l.tellUp(now)
 		return
 	}
 	port, err := l.o.Net.OpenClient(*c.link)
@@ -154,13 +160,19 @@ func (l *loop) openPort(now lease.Instant) {
 		l.m = client.New(l.o.Client, l.o.Secret, l.readLeases(now))
 	}
 	l.watched = l.watched[:0]
-	if !c.told || c.tell {
-		c.told, c.tell = true, false
-		l.in = client.Input{Kind: client.InputLinkUp, Link: *c.link}
-		l.handle(now)
+	l.tellUp(now)
+	l.watch(now)
+}
+
+// tellUp tells the machine what its interface is now, unless it knows.
+func (l *loop) tellUp(now lease.Instant) {
+	c := &l.carrier
+	if c.told && !c.tell {
 		return
 	}
-	l.watch(now)
+	c.told, c.tell = true, false
+	l.in = client.Input{Kind: client.InputLinkUp, Link: *c.link}
+	l.handle(now)
 }
 
 // openFailed ends the client when it is the first try and a person has to do something;
