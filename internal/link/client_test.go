@@ -156,7 +156,11 @@ func startWorker(t *testing.T, b *bed, l wire.Link, files []*os.File) *bufio.Rea
 	}
 	var fds []int
 	for _, f := range files {
-		fds = append(fds, int(f.Fd()))
+		fd := int(f.Fd())
+		if err := unix.SetNonblock(fd, false); err != nil { // as other ways of passing files do
+			t.Fatal(err)
+		}
+		fds = append(fds, fd)
 	}
 	if err := unix.Sendmsg(pair[0], text, unix.UnixRights(fds...), nil, 0); err != nil {
 		t.Fatal(err)

@@ -95,6 +95,10 @@ func TestClientTracker(t *testing.T) {
 			{"its index and address used again", now(with(eth, func(i *Interface) { i.Name = "br7" })), "missing"},
 		},
 		{
+			{"down at first", now(lo, down), "absent"},
+			{"down still", now(lo, down), ""},
+		},
+		{
 			{"hardware that cannot be used", now(lo, Interface{Index: 2, Name: "eth0", Up: true, Carrier: true}), "missing not an Ethernet interface"},
 			{"its carrier does not matter", seen(Interface{Index: 2, Name: "eth0"}), ""},
 		},

@@ -3,6 +3,7 @@ package memnet
 import (
 	"context"
 	"errors"
+	"net"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -152,5 +153,63 @@ func TestFakeTime(t *testing.T) {
 			t.Error(err)
 		}
 		<-ended
+	})
+}
+
+// TestClientFakeTime: a client's port and its watch wait in a way that a synctest bubble
+// sees, so that tests of the runner need no real time.
+func TestClientFakeTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := New()
+		sw, h := n.Switch("lan"), n.Host()
+		i := h.Add("eth0", sw, hostMAC)
+		server := sw.Endpoint(macA)
+		ctx, cancel := context.WithCancel(t.Context())
+		links := make(chan *wire.Link, 10)
+		ended := make(chan error, 2)
+		go func() {
+			ended <- h.WatchClient(ctx, "eth0", func(l *wire.Link, _ *link.Missing) { links <- l })
+		}()
+		l := <-links
+		p, err := h.OpenClient(*l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := make(chan string, 10)
+		go func() {
+			var b link.Batch
+			for {
+				if err := p.Receive(&b); err != nil {
+					ended <- err
+					return
+				}
+				for _, q := range b.Packets {
+					got <- string(q.Data)
+				}
+			}
+		}()
+		time.AfterFunc(time.Hour, func() {
+			server.SendDHCP(wire.Send{MAC: hostMAC, Dst: clientIP, SrcPort: 67, DstPort: 68, Data: []byte("offer")})
+		})
+		time.AfterFunc(2*time.Hour, func() { i.SetCarrier(false); i.SetCarrier(true) })
+		start := time.Now()
+		if s := <-got; s != "offer" || time.Since(start) != time.Hour {
+			t.Errorf("received %q after %v", s, time.Since(start))
+		}
+		if l := <-links; l != nil || time.Since(start) != 2*time.Hour {
+			t.Errorf("reported %v after %v", l, time.Since(start))
+		}
+		if l := <-links; l == nil || l.MAC != hostMAC {
+			t.Errorf("reported %v", l)
+		}
+		cancel()
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+		for range 2 {
+			if err := <-ended; err != nil && !errors.Is(err, net.ErrClosed) {
+				t.Error(err)
+			}
+		}
 	})
 }
