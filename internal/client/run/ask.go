@@ -6,11 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
-	"syscall"
 
 	"lessor/internal/local"
 )
@@ -81,8 +79,7 @@ func askError(path string, err error) error {
 	switch {
 	case errors.Is(err, local.ErrNobody):
 		return fmt.Errorf("%w (nobody listens on %s)", ErrNoClient, path)
-	case errors.Is(err, local.ErrNoAccess), errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		// Who connects and may not ask is hung up on.
+	case errors.Is(err, local.ErrNoAccess), said && p.Code == http.StatusForbidden:
 		return fmt.Errorf("%w %s: only root and the user who started it may ask it", ErrNoAccess, path)
 	case said && p.Code == http.StatusConflict:
 		return fmt.Errorf("%w: %s", ErrRefused, strings.TrimPrefix(p.Text, ErrRefused.Error()+": "))

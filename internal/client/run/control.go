@@ -33,7 +33,7 @@ func newServer(l net.Listener, r *Runner, st *stream, uid int) *server {
 	mux.HandleFunc("GET /v1/client", s.status)
 	mux.HandleFunc("GET /v1/client/events", s.events)
 	mux.HandleFunc("POST /v1/client/{what}", s.command)
-	s.http = local.Serve(&guarded{Listener: l, uid: uint32(uid)}, mux)
+	s.http = local.Serve(&guarded{Listener: l, uid: uint32(uid)}, known(mux))
 	return s
 }
 
@@ -100,24 +100,41 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// guarded lets in connections of root and one user: the socket's mode does so too, but its
-// directory may be on a file system that has none.
+// guarded marks the connections of all but root and one user: the socket's mode keeps
+// others out too, but its directory may be on a file system that has no modes.
 type guarded struct {
 	net.Listener
 	uid uint32
 }
 
 func (g *guarded) Accept() (net.Conn, error) {
-	for {
-		c, err := g.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		if uid, ok := peerUID(c); ok && (uid == 0 || uid == g.uid) {
-			return c, nil
-		}
-		c.Close()
+	c, err := g.Listener.Accept()
+	if err != nil {
+		return nil, err
 	}
+	if uid, ok := peerUID(c); !ok || uid != 0 && uid != g.uid {
+		return stranger{c}, nil
+	}
+	return c, nil
+}
+
+// stranger is a connection that is only told that it may not ask. Its remote address, which
+// Unix sockets have no other use for, says so to the handler.
+type stranger struct{ net.Conn }
+
+func (stranger) RemoteAddr() net.Addr { return &net.UnixAddr{Name: strangerName, Net: "unix"} }
+
+const strangerName = "stranger"
+
+// known refuses strangers.
+func known(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.RemoteAddr == strangerName {
+			local.Refuse(w, http.StatusForbidden, errors.New("only root and the user who started the client may ask it"))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // peerUID is the user of the process at the other end of c.

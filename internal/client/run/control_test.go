@@ -144,7 +144,7 @@ func (s *stream) count() int {
 	return len(s.readers)
 }
 
-// TestOtherUsers: whoever is neither root nor the client's user is hung up on, also when the
+// TestOtherUsers: whoever is neither root nor the client's user is refused, also when the
 // socket's mode does not keep it out.
 func TestOtherUsers(t *testing.T) {
 	path, _ := controlled(t)

@@ -417,3 +417,40 @@ func TestIgnoredFlood(t *testing.T) {
 		w.until(time.Second, "renewed", w.state("bound"))
 	})
 }
+
+// TestIgnoredCostsNothing: an ignored reply that is not reported allocates nothing, whatever
+// its kind (F10).
+func TestIgnoredCostsNothing(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.bound()
+		h := dhcp4.Header{Op: 2, HType: 1, HLen: 6, XID: 0x01020304, YIAddr: dhcp4.MustParseAddr("192.0.2.66")}
+		copy(h.CHAddr[:], clientMAC[:])
+		for name, data := range map[string][]byte{
+			"another transaction": ack("192.0.2.66", 60), "no message": []byte("hello"), "no type": mustMessage(&h),
+		} {
+			p := &wire.Packet{Data: data, SrcMAC: serverMAC}
+			err := w.runner.do(func(l *loop) error {
+				now := w.clock.Now()
+				hear := func() {
+					l.in = client.Input{Kind: client.InputPacket, Packet: p}
+					l.handle(now)
+				}
+				for range ignoredPerSecond {
+					hear()
+				}
+				if n := testing.AllocsPerRun(1000, hear); n != 0 {
+					t.Errorf("%s: %v allocations", name, n)
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+func mustMessage(h *dhcp4.Header, opts ...dhcp4.Option) []byte {
+	b, _ := dhcp4.AppendMessage(nil, h, opts, nil, 576)
+	return b
+}
