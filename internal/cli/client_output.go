@@ -24,11 +24,12 @@ type clientOutput struct {
 	ifname string
 	gone   func() // called once when standard output cannot be written any more
 
-	queue chan shown
-	lost  atomic.Uint64
-	quit  chan struct{}
-	done  chan struct{}
-	ran   bool // start was called
+	started bool
+	queue   chan shown
+	lost    atomic.Uint64
+	quit    chan struct{}
+	done    chan struct{}
+	ran     bool // start was called
 
 	// What follows belongs to the goroutine.
 	json   *json.Encoder
@@ -62,6 +63,7 @@ func newClientOutput(g *globals, ifname string, gone func()) *clientOutput {
 // start begins to write. Until close a reader of standard output that goes away
 // ends the client in order and not at once.
 func (o *clientOutput) start() {
+	o.started = true
 	signal.Ignore(syscall.SIGPIPE)
 	if o.json == nil && !o.g.quiet && isTerminal(o.g.stderr) && o.g.env("TERM") != "dumb" {
 		o.screen = newClientScreen(o.g.stderr, o.g.errColor)
