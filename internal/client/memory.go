@@ -53,7 +53,6 @@ func (m *Machine) forget(a dhcp4.Addr) {
 	if len(m.memory) < before {
 		m.save()
 	}
-	m.listed = m.listed && m.lease.Addr.Addr != a
 }
 
 // endRemembered notes that the current lease has ended before its time; its address

@@ -152,6 +152,9 @@ func (m *Machine) routerAnswered(i int) {
 // stays on the interface: nothing says that the network is another one.
 func (m *Machine) revalidate(why Reason) {
 	m.clear()
+	if m.gateway.mac == (wire.MAC{}) && m.listed { // who stands for the network until the router is known
+		m.gateway = gateway{addr: m.memory[0].Router, mac: m.memory[0].RouterMAC}
+	}
 	m.gateway.agreed = false
 	m.reboot(why)
 }

@@ -58,9 +58,7 @@ func (m *Machine) retry() {
 	case Selecting:
 		m.sendDiscover()
 	case Requesting:
-		// An ACK to a repeated REQUEST counts from the first one, so that it may come too
-		// late to be worth anything.
-		if m.ex.try < requestTries && m.now < lease.After(m.ex.first, m.offer.lease.Lifetime) {
+		if m.ex.try < requestTries && m.now < m.worthless() {
 			m.sendSelect()
 			return
 		}
@@ -82,6 +80,10 @@ func (m *Machine) retry() {
 	}
 }
 
+// worthless is when an ACK comes too late to be worth anything, because the lease counts
+// from the first REQUEST.
+func (m *Machine) worthless() int64 { return lease.After(m.ex.first, m.offer.lease.Lifetime) }
+
 // later is the instant d nanoseconds after t, kept below lease.Never.
 func later(t, d int64) int64 {
 	if s := t + d; s >= t && s < lease.Never {
@@ -99,8 +101,12 @@ func (m *Machine) seconds(since int64) uint16 {
 // server, in REBOOTING without (RFC 2131 4.3.2).
 func (m *Machine) broadcastRequest(addr, server dhcp4.Addr) {
 	try := m.count()
-	wait := m.random.backoff(try)
+	wait, giveUp := m.random.backoff(try), lease.Never
+	if m.state == Requesting && later(m.now, wait) >= m.worthless() {
+		wait, giveUp = 0, m.worthless()
+	}
 	m.send(&message{typ: dhcp4.Request, xid: m.ex.xid, secs: m.ex.secs, requested: addr, server: server, broadcast: true},
 		toAll(0), try, wait)
 	m.sent(wait)
+	m.at[timerRetry] = min(m.at[timerRetry], giveUp)
 }
