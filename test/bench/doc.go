@@ -4,7 +4,8 @@
 // and does nothing else: read the ratios, since the machine is shared with whatever
 // else runs on it. It holds benchmarks only and needs root:
 //
-//	make bench BENCH='Lone|DORA|Offers|Renewals|Start'
+//	make bench BENCH='Lone|DORA|Offers|Renewals|Start'      # the server
+//	make bench BENCH=ClientStart                            # lessor client beside udhcpc
 //
 // Clients and server share the processors, so rates are those of both together. The
 // processor time of the server for one exchange ("cpu-µs/op") is what compares best.
