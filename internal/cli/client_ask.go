@@ -351,7 +351,7 @@ func (g *globals) watchClient(ctx context.Context, ifname, control string) error
 	if g.output != "table" && g.output != "jsonl" {
 		return &ExitError{Code: ExitUsage, Err: fmt.Errorf("--watch cannot write -o %s", g.output), Hint: "-o jsonl writes what happens, one JSON object a line."}
 	}
-	watched, cancel := context.WithCancel(ctx)
+	watched, cancel := context.WithCancel(ctx) // ends too when nobody reads any more
 	defer cancel()
 	out := newClientOutput(g, s.Interface, cancel)
 	out.last = s

@@ -82,6 +82,16 @@ func (f *clientFlags) register(cmd *cobra.Command) {
 	fs.StringArrayVar(&f.requestOptions, "request-option", nil, "ask for this option too: `NAME or code` (may be repeated)")
 	fs.StringArrayVar(&f.options, "option", nil, "send this option too: `NAME=VALUE` or CODE=VALUE (may be repeated)")
 	f.registerHost(cmd)
+	for flag, complete := range map[string]cobra.CompletionFunc{
+		"conflict-detection": completeWords("probe", "announce", "off"),
+		"client-id":          completeWords("mac", "duid", "none"),
+		"request-option":     completeOptions(""),
+		"option":             completeOptions("="),
+	} {
+		if err := cmd.RegisterFlagCompletionFunc(flag, complete); err != nil {
+			panic(err) // it is defined above
+		}
+	}
 }
 
 // registerHost defines the flags that say what is done on this host.

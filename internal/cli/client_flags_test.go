@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -223,5 +224,31 @@ func TestProbeTimes(t *testing.T) {
 	}
 	if got := probeTimes(50*time.Millisecond, true); got != client.Quick {
 		t.Errorf("50ms: %+v", got)
+	}
+}
+
+// TestClientCompletion: the shell is told the interfaces, the words of flags and the names of options.
+func TestClientCompletion(t *testing.T) {
+	for args, want := range map[string]string{
+		"client --conflict-detection=":        "probe\nannounce\noff\n:4\n",
+		"client run x --request-option route": "router-discovery\nrouter-solicitation-address\nrouters\n:4\n",
+		"client x --option root":              "root-path=\n:6\n",
+		"client stop x ":                      ":4\n",
+		"client rel":                          "release\tGive the address back\n",
+	} {
+		_, out, _ := run(t, nil, nil, append([]string{"__complete"}, strings.Split(args, " ")...)...)
+		lines := strings.Split(strings.TrimSuffix(out, "\n"), "\n")
+		if strings.HasPrefix(args, "client run") {
+			slices.Sort(lines[:len(lines)-1])
+		}
+		if got := strings.Join(lines, "\n") + "\n"; !strings.HasPrefix(got, want) {
+			t.Errorf("%s is completed to %q, want %q", args, got, want)
+		}
+	}
+	_, out, _ := run(t, nil, nil, "__complete", "client", "")
+	for _, name := range interfaceNames() {
+		if !strings.Contains(out, name+"\n") {
+			t.Errorf("interface %s is not offered: %s", name, out)
+		}
 	}
 }

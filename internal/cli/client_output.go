@@ -29,7 +29,6 @@ type clientOutput struct {
 	lost    atomic.Uint64
 	quit    chan struct{}
 	done    chan struct{}
-	ran     bool // start was called
 
 	// What follows belongs to the goroutine.
 	json   *json.Encoder
@@ -69,7 +68,6 @@ func (o *clientOutput) start() {
 		o.screen = newClientScreen(o.g.stderr, o.g.errColor)
 		o.screen.begin(o.last, time.Now()) // with --watch it is somebody else's client
 	}
-	o.ran = true
 	go o.write()
 }
 
@@ -88,7 +86,7 @@ func (o *clientOutput) show(s shown) {
 // close writes what waits and returns the last status that was reported, nil when there
 // was none. It gives up after 400 ms. An output that was not started has nothing.
 func (o *clientOutput) close() *runner.Status {
-	if !o.ran {
+	if !o.started {
 		return nil // the parent of a client writes nothing, and must not wait for it
 	}
 	close(o.quit)

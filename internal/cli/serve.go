@@ -67,6 +67,9 @@ func newServe(g *globals) *cobra.Command {
 	fs.BoolVar(&f.check, "check", false, "check the configuration, print what would be served, and end")
 	fs.StringVar(&f.logFormat, "log-format", "auto", "`format` of the log: auto|text|json (auto: text on a terminal)")
 	fs.StringVar(&f.logLevel, "log-level", "info", "least `level` of the log: debug|info|warn|error")
+	if err := cmd.RegisterFlagCompletionFunc("interface", completeInterfaceFlag); err != nil {
+		panic(err) // it is defined above
+	}
 	return cmd
 }
 
