@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -137,7 +138,7 @@ func TestConflict(t *testing.T) {
 func TestCarrier(t *testing.T) {
 	inWorld(t, func(w *world) {
 		a := w.bound()
-		w.eth0.SetCarrier(false)
+		w.eth0.Load().SetCarrier(false)
 		w.pass(10 * time.Second)
 		if w.host.address() != 0 {
 			t.Error("without carrier the address is still there")
@@ -145,14 +146,14 @@ func TestCarrier(t *testing.T) {
 		if !w.noted("down or has no carrier") {
 			t.Errorf("nobody was told: %q", w.notes())
 		}
-		w.eth0.SetCarrier(true)
+		w.eth0.Load().SetCarrier(true)
 		w.until(10*time.Second, "bound again", func() bool { return w.host.address() == a && w.runner.Status().State == "bound" })
-		w.eth0.SetMTU(1400)
+		w.eth0.Load().SetMTU(1400)
 		w.pass(10 * time.Second)
 		if w.host.address() != a || w.runner.Status().State != "bound" {
 			t.Errorf("after another MTU: %s, %s", w.host.address(), w.runner.Status().State)
 		}
-		w.eth0.SetMAC(wire.MAC{2, 0, 0x5e, 0x10, 0, 2})
+		w.eth0.Load().SetMAC(wire.MAC{2, 0, 0x5e, 0x10, 0, 2})
 		w.until(30*time.Second, "an address for the new hardware address", func() bool {
 			return w.host.address() != 0 && w.runner.Status().State == "bound"
 		})
@@ -173,22 +174,22 @@ func TestInterfaceComesLate(t *testing.T) {
 		}
 		w.stop()
 
-		w.eth0.SetUp(false)
+		w.eth0.Load().SetUp(false)
 		a := w.bound()
 		if w.host.calls["up"] != 1 {
 			t.Errorf("set up %d times", w.host.calls["up"])
 		}
-		w.eth0.SetUp(false) // by an administrator, who means it
+		w.eth0.Load().SetUp(false) // by an administrator, who means it
 		w.pass(10 * time.Second)
 		if w.host.calls["up"] != 1 || w.host.address() != 0 {
 			t.Errorf("set up %d times, %s", w.host.calls["up"], w.host.address())
 		}
-		w.eth0.Remove()
+		w.eth0.Load().Remove()
 		w.pass(10 * time.Second)
 		if !w.noted(`interface "eth0" is not there`) {
 			t.Errorf("notes %q", w.notes())
 		}
-		w.eth0 = w.client.Add("eth0", w.sw, clientMAC)
+		w.eth0.Store(w.client.Add("eth0", w.sw, clientMAC))
 		w.until(30*time.Second, "bound on the new interface", func() bool { return w.host.address() == a })
 	})
 }
@@ -292,31 +293,32 @@ func TestOnce(t *testing.T) {
 // one that fails.
 func TestPort(t *testing.T) {
 	inWorld(t, func(w *world) {
-		var fail error = &link.PortTakenError{Link: "eth0", Holder: "other", PID: 1}
-		n := &failingNet{ClientNet: w.client, open: func() error { return fail }}
-		w.links = n
+		var fail atomic.Pointer[error]
+		set := func(err error) { fail.Store(&err) }
+		w.links = &failingNet{ClientNet: w.client, open: func() error { return *fail.Load() }}
+		set(&link.PortTakenError{Link: "eth0", Holder: "other", PID: 1})
 		w.start()
 		<-w.ended
 		if _, ok := errors.AsType[*link.PortTakenError](w.result); !ok {
 			t.Errorf("at the start: %v", w.result)
 		}
-		fail = &link.PortTakenError{Link: "eth0"} // by nobody that can be named: one that ends just now
+		set(&link.PortTakenError{Link: "eth0"}) // by nobody that can be named: one that ends just now
 		w.start()
 		w.pass(time.Second)
-		fail = nil
+		set(nil)
 		w.until(5*time.Second, "bound", w.state("bound"))
 		w.stop()
 		w.forget()
 
-		fail = fmt.Errorf("open: %w", link.ErrDown)
+		set(fmt.Errorf("open: %w", link.ErrDown))
 		w.start()
 		w.pass(3 * time.Second)
 		if len(w.notes()) != 0 {
 			t.Errorf("an interface that has just gone is worth a note: %q", w.notes())
 		}
-		fail = errToday
+		set(errToday)
 		w.pass(3 * time.Second)
-		fail = nil
+		set(nil)
 		w.until(5*time.Second, "bound", w.state("bound"))
 		if !w.noted("does not work today") {
 			t.Errorf("notes %q", w.notes())

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -168,7 +169,7 @@ func (h *host) Up() error {
 	if err := h.enter("up"); err != nil {
 		return err
 	}
-	h.w.eth0.SetUp(true)
+	h.w.eth0.Load().SetUp(true)
 	return nil
 }
 
@@ -182,7 +183,7 @@ func (h *host) Apply(c *setup.Config) error {
 		return err
 	}
 	h.on, h.since = c, time.Now()
-	h.w.eth0.SetAddrs(c.Addr)
+	h.w.eth0.Load().SetAddrs(c.Addr)
 	return nil
 }
 
@@ -193,7 +194,7 @@ func (h *host) Clear() error {
 		return err
 	}
 	h.on, h.since = nil, time.Now()
-	h.w.eth0.SetAddrs()
+	h.w.eth0.Load().SetAddrs()
 	return nil
 }
 
@@ -262,7 +263,7 @@ type world struct {
 	net    *memnet.Network
 	sw     *memnet.Switch
 	client *memnet.Host
-	eth0   *memnet.Interface // of the client
+	eth0   atomic.Pointer[memnet.Interface] // of the client
 	host   *host
 	links  link.ClientNet // what the runner uses; the client host unless the test wraps it
 	conf   client.Config
@@ -286,7 +287,7 @@ func inWorld(t *testing.T, test func(w *world)) {
 		w.sw = w.net.Switch("lan")
 		w.client = w.net.Host()
 		w.links = w.client
-		w.eth0 = w.client.Add("eth0", w.sw, clientMAC)
+		w.eth0.Store(w.client.Add("eth0", w.sw, clientMAC))
 		w.host = &host{w: w, fail: map[string]int{}, calls: map[string]int{}}
 		defer w.serve()() // deferred, since a test that fails fatally must leave nobody waiting
 		defer w.stop()
