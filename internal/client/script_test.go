@@ -12,79 +12,96 @@ import (
 	"lessor/internal/wire"
 )
 
-// script plays a machine by octets, each of which is an input. It returns everything
-// that the machine did, as text.
+// player plays a machine by octets, each of which is an input.
+type player struct {
+	t        testing.TB
+	m        *client.Machine
+	now      lease.Instant
+	e        client.Effects
+	out      bytes.Buffer
+	asked    dhcp4.View
+	question []byte // what asked reads
+}
+
+// script returns everything that a machine does with the inputs of octets, as text.
 func script(t testing.TB, c client.Config, secret [16]byte, octets []byte) string {
-	m := client.New(c, secret, nil)
-	now := lease.Instant{M: 1e12, W: 1.8e18}
-	var e client.Effects
-	var out bytes.Buffer
-	var asked dhcp4.View
-	var question []byte
+	p := &player{t: t, m: client.New(c, secret, nil), now: lease.Instant{M: 1e12, W: 1.8e18}}
 	for i, b := range octets {
-		arg := octets[min(i+1, len(octets)-1)]
-		in := client.Input{Link: wire.Link{ID: 7, MAC: ownMAC, MTU: 1500}}
-		switch b % 16 {
-		case 0:
-			in.Kind = client.InputLinkUp
-		case 1:
-			in.Kind = client.InputLinkDown
-		case 2:
-			in.Kind = client.InputNetworkChanged
-		case 3:
-			in.Kind = client.InputKind(arg%11) + client.InputResume
-			if in.Kind >= client.InputStop {
-				in.Kind = client.InputTick
-			}
-		case 4:
-			in.Kind, in.ARP = client.InputARP, &wire.ARP{Link: 7, Op: uint16(arg % 4), SenderIP: 0xc0000264, TargetIP: 0xc0000264,
-				SenderMAC: wire.MAC{2, 0, 0, 0, 0, arg}}
-		case 5:
-			in.Kind, in.ARP = client.InputARP, &wire.ARP{Link: 7, Op: 2, SenderIP: 0xc0000201, SenderMAC: wire.MAC{2, 1}}
-		case 6:
-			now.M += int64(arg) * lease.Second
-			now.W += int64(arg) * lease.Second
-		case 7:
-			now.M += int64(arg) * 100 * lease.Second
-			now.W += int64(arg) * 100 * lease.Second
-		case 8:
-			now.W += int64(arg-128) * 10 * lease.Second
-		case 9, 10:
-			if at := m.NextTick(); at < lease.Never {
-				now.W += max(at-now.M, 0)
-				now.M = max(at, now.M)
-			}
-		default:
-			if question == nil {
-				continue
-			}
-			data := scripted(&asked, b, arg)
-			in.Kind, in.Packet = client.InputPacket, &wire.Packet{Data: data, SrcMAC: wire.MAC{2, 1}, Src: 0xc0000201}
+		if in, ok := p.input(b, octets[min(i+1, len(octets)-1)]); ok {
+			p.play(i, &in)
 		}
-		m.Handle(now, &in, &e)
-		fmt.Fprintf(&out, "%d %v %d\n", i, m.State(), m.NextTick())
-		for j := range e.List {
-			f := &e.List[j]
-			fmt.Fprintf(&out, "  %d %x %v %v %v %v\n", f.Kind, f.Send.Data, f.Send.Dst, f.ARP, f.Reason, f.Event)
-			if f.Kind == client.EffectSend && f.Send.Dst != 0 {
-				question = bytes.Clone(f.Send.Data)
-				if err := asked.Parse(question); err != nil {
-					t.Fatalf("sends what does not parse: %v", err)
-				}
-			}
-		}
-		if m.NextTick() < now.M && in.Kind == client.InputTick {
-			t.Fatalf("input %d: a tick is due after a tick", i)
-		}
-		if l := m.Lease(); m.Configured() && (l == nil || l.End <= now.M || m.NextTick() > l.End) {
-			t.Fatalf("input %d: on the interface without a lease, or past its end", i)
-		}
-		if len(m.Memory()) > client.MaxMemory || len(e.List) > 80 {
-			t.Fatalf("input %d: %d networks, %d effects", i, len(m.Memory()), len(e.List))
-		}
-		e.Reset()
 	}
-	return out.String()
+	return p.out.String()
+}
+
+// input is the input that two octets stand for; ok is false when it would be a reply to
+// nothing.
+func (p *player) input(b, arg byte) (in client.Input, ok bool) {
+	in.Link = wire.Link{ID: 7, MAC: ownMAC, MTU: 1500}
+	switch b % 16 {
+	case 0:
+		in.Kind = client.InputLinkUp
+	case 1:
+		in.Kind = client.InputLinkDown
+	case 2:
+		in.Kind = client.InputNetworkChanged
+	case 3:
+		kinds := []client.InputKind{client.InputResume, client.InputRenew, client.InputRebind, client.InputRelease}
+		in.Kind = kinds[int(arg)%len(kinds)]
+	case 4:
+		in.Kind, in.ARP = client.InputARP, &wire.ARP{Link: 7, Op: uint16(arg % 4), SenderIP: 0xc0000264, TargetIP: 0xc0000264,
+			SenderMAC: wire.MAC{2, 0, 0, 0, 0, arg}}
+	case 5:
+		in.Kind, in.ARP = client.InputARP, &wire.ARP{Link: 7, Op: 2, SenderIP: 0xc0000201, SenderMAC: wire.MAC{2, 1}}
+	case 6:
+		p.pass(int64(arg) * lease.Second)
+	case 7:
+		p.pass(int64(arg) * 100 * lease.Second)
+	case 8:
+		p.now.W += (int64(arg) - 128) * 10 * lease.Second
+	case 9, 10:
+		if at := p.m.NextTick(); at < lease.Never {
+			p.pass(max(at-p.now.M, 0))
+		}
+	default:
+		if p.question == nil {
+			return in, false
+		}
+		in.Kind, in.Packet = client.InputPacket, &wire.Packet{Data: scripted(&p.asked, b, arg), SrcMAC: wire.MAC{2, 1}, Src: 0xc0000201}
+	}
+	return in, true
+}
+
+func (p *player) pass(d int64) {
+	p.now.M += d
+	p.now.W += d
+}
+
+// play gives the machine one input, writes down what it does, and checks what must hold
+// whatever the inputs are.
+func (p *player) play(i int, in *client.Input) {
+	p.m.Handle(p.now, in, &p.e)
+	fmt.Fprintf(&p.out, "%d %v %d\n", i, p.m.State(), p.m.NextTick())
+	for j := range p.e.List {
+		f := &p.e.List[j]
+		fmt.Fprintf(&p.out, "  %d %x %v %v %v %v\n", f.Kind, f.Send.Data, f.Send.Dst, f.ARP, f.Reason, f.Event)
+		if f.Kind == client.EffectSend {
+			p.question = bytes.Clone(f.Send.Data)
+			if err := p.asked.Parse(p.question); err != nil {
+				p.t.Fatalf("sends what does not parse: %v", err)
+			}
+		}
+	}
+	if p.m.NextTick() <= p.now.M && in.Kind == client.InputTick {
+		p.t.Fatalf("input %d: a tick is due after a tick", i)
+	}
+	if l := p.m.Lease(); p.m.Configured() && (l == nil || l.End <= p.now.M || p.m.NextTick() > l.End) {
+		p.t.Fatalf("input %d: on the interface without a lease, or past its end", i)
+	}
+	if len(p.m.Memory()) > client.MaxMemory || len(p.e.List) > 80 {
+		p.t.Fatalf("input %d: %d networks, %d effects", i, len(p.m.Memory()), len(p.e.List))
+	}
+	p.e.Reset()
 }
 
 // scripted is a reply to the last question, honest for most octets, with the octet at a
