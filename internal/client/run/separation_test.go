@@ -62,6 +62,34 @@ func TestSeparation(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	socket := filepath.Join(dir, "control.sock")
+	seen := l.asked(ctx, socket)
+
+	must(t, p.Signal(syscall.SIGTERM))
+	if code := l.ended(p); code != 0 {
+		t.Errorf("exit code %d\n%s", code, p.Output())
+	}
+	if err := <-seen; err != nil {
+		t.Errorf("watch: %v", err)
+	}
+	if l.address() != before || !gone(worker) {
+		t.Errorf("left behind: %s instead of %s, the worker has ended: %t", l.address(), before, gone(worker))
+	}
+	if _, err := os.Lstat(socket); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the control socket: %v", err)
+	}
+	if _, err := Ask(ctx, socket); !errors.Is(err, ErrNoClient) {
+		t.Errorf("ask after the end: %v", err)
+	}
+	if out := p.Output(); !strings.Contains(out, "parent: applied true") || !strings.Contains(out, "parent: applied false") {
+		t.Errorf("the parent was not told of its work:\n%s", out)
+	}
+}
+
+// asked asks a bound client all that can be asked, and returns what a watcher that is left
+// behind ends with.
+func (l *lab) asked(ctx context.Context, socket string) (seen chan error) {
+	t := l.t
+	t.Helper()
 	if st, err := os.Stat(socket); err != nil || st.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", st, err)
 	}
@@ -69,7 +97,7 @@ func TestSeparation(t *testing.T) {
 	if err != nil || s.State != "bound" || !strings.Contains(l.address(), s.Address) {
 		t.Fatalf("%+v, %v; the interface has %s", s, err, l.address())
 	}
-	seen := make(chan error, 1)
+	seen = make(chan error, 1)
 	states := make(chan string, 100)
 	go func() {
 		seen <- Watch(ctx, socket, func(l *Line) error {
@@ -96,26 +124,7 @@ func TestSeparation(t *testing.T) {
 	if _, err := Command(ctx, socket, "dance"); err == nil {
 		t.Error("the client dances")
 	}
-
-	must(t, p.Signal(syscall.SIGTERM))
-	if code := l.ended(p); code != 0 {
-		t.Errorf("exit code %d\n%s", code, p.Output())
-	}
-	if err := <-seen; err != nil {
-		t.Errorf("watch: %v", err)
-	}
-	if l.address() != before || !gone(worker) {
-		t.Errorf("left behind: %s instead of %s, the worker has ended: %t", l.address(), before, gone(worker))
-	}
-	if _, err := os.Lstat(socket); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the control socket: %v", err)
-	}
-	if _, err := Ask(ctx, socket); !errors.Is(err, ErrNoClient) {
-		t.Errorf("ask after the end: %v", err)
-	}
-	if out := p.Output(); !strings.Contains(out, "parent: applied true") || !strings.Contains(out, "parent: applied false") {
-		t.Errorf("the parent was not told of its work:\n%s", out)
-	}
+	return seen
 }
 
 // TestStopByCommand: "stop" answers when the address is off the interface, and both
