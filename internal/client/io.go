@@ -169,7 +169,7 @@ type Config struct {
 	VendorClass string         // option 60; "" for none
 	Params      []dhcp4.Code   // option 55; nil: DefaultParams
 	Options     []dhcp4.Option // further options of DISCOVER and REQUEST, as the user set them: none that the client sends itself
-	Request     dhcp4.Addr     // the address to ask for in the first DISCOVER; 0 for none
+	Request     dhcp4.Addr     // the address to ask for until there is a lease or a NAK; 0 for none
 	Lifetime    uint32         // option 51 to ask for, seconds; 0 for none
 
 	Fast          bool // no random wait before the first message
