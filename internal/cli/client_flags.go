@@ -98,8 +98,8 @@ func (f *clientFlags) register(cmd *cobra.Command) {
 func (f *clientFlags) registerHost(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.BoolVar(&f.noConfigure, "no-configure", false, "leave the interface, its routes and DNS alone: only the lease file and the hook")
-	fs.BoolVar(&f.noRoutes, "no-routes", false, "take only the default router: no routes that a server sends (options 121, 249, 33; CVE-2024-3661)")
-	fs.IntVar(&f.minRoutePrefix, "min-route-prefix", 0, "refuse routes of options 121, 249 and 33 shorter than this `prefix length`; the default route is taken")
+	fs.BoolVar(&f.noRoutes, "no-routes", false, "take only the default router: no routes that a server sends (options 121, 249 and 33)")
+	fs.IntVar(&f.minRoutePrefix, "min-route-prefix", 8, "refuse routes of options 121, 249 and 33 shorter than this `prefix length`, such as the two halves of the Internet (CVE-2024-3661); the default route is taken")
 	fs.IntVar(&f.metric, "metric", defaultMetric, "metric of routes, to which the interface's index is added")
 	fs.IntVar(&f.table, "table", 0, "routing table `number`; 0 is the main one")
 	fs.StringVar(&f.resolvConf, "resolv-conf", "", "`file` to replace with the lease's DNS servers (default: systemd-resolved or resolvconf, where there is one)")
@@ -280,10 +280,6 @@ func (f *clientFlags) servers(c *client.Config) error {
 	}
 	if f.minRoutePrefix < 0 || f.minRoutePrefix > 32 {
 		return wrongValue("min-route-prefix", strconv.Itoa(f.minRoutePrefix), "a prefix length from 0 to 32")
-	}
-	if f.noRoutes && f.minRoutePrefix != 0 {
-		return &ExitError{Code: ExitUsage, Err: fmt.Errorf("--no-routes and --min-route-prefix exclude each other"),
-			Hint: "--no-routes refuses all of these routes."}
 	}
 	return nil
 }

@@ -40,7 +40,7 @@ func TestClientFlags(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := cmp.Diff(client.Config{}, c); d != "" {
+	if d := cmp.Diff(client.Config{MinRouteBits: 8}, c); d != "" {
 		t.Errorf("without flags the machine is told something:\n%s", d)
 	}
 	if d := cmp.Diff(setup.Options{Metric: 200, LeaseFile: "/var/lib/lessor-client/client-eth0.leases"}, o); d != "" {
@@ -147,7 +147,6 @@ func TestClientWrongFlags(t *testing.T) {
 		{"eth0 --server-deny router", []string{`--server-deny cannot be "router"`, "an address or a prefix"}},
 		{"eth0 --select-timeout -1s", []string{"--select-timeout cannot be"}},
 		{"eth0 --min-route-prefix 33", []string{"--min-route-prefix cannot be"}},
-		{"eth0 --no-routes --min-route-prefix 8", []string{"exclude each other"}},
 		{"eth0 --request-option domain-name-server", []string{`no option is called "domain-name-server"`, "Did you mean domain-name-servers?"}},
 		{"eth0 --request-option 53", []string{"--request-option cannot be", "every message has it"}},
 		{"eth0 --request-option 300", []string{`no option is called "300"`}},
