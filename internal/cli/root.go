@@ -29,11 +29,13 @@ var commands = []func(*globals) *cobra.Command{
 }
 
 const rootLong = `Lessor gives DHCPv4 addresses to the hosts of a network and never forgets a lease:
-an acknowledgement leaves the machine only when the lease is on disk.
+an acknowledgement leaves the machine only when the lease is on disk. Its client holds
+such an address for as long as the lease lasts, and not longer.
 
   sudo lessor serve --interface eth0    serve that interface's own subnet, without a file
   lessor leases                         who has which address now
-  lessor lab                            see it work in a private network of its own
+  sudo lessor client eth0               get an address for an interface, and keep it
+  lessor lab                            see both work in a private network of their own
 
 Every flag can also be given in the environment: --no-headers is LESSOR_NO_HEADERS,
 --config is LESSOR_CONFIG. A flag beats the environment, the environment beats the
@@ -50,7 +52,7 @@ func newRoot() (*cobra.Command, *globals) {
 	g := &globals{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ()}
 	root := &cobra.Command{
 		Use:           "lessor",
-		Short:         "A DHCPv4 server that never forgets a lease",
+		Short:         "A DHCPv4 server that never forgets a lease, and a client",
 		Long:          rootLong,
 		SilenceErrors: true,
 		SilenceUsage:  true,
