@@ -65,7 +65,7 @@ func (o *clientOutput) start() {
 	o.started = true
 	signal.Ignore(syscall.SIGPIPE)
 	if o.json == nil && !o.g.quiet && isTerminal(o.g.stderr) && o.g.env("TERM") != "dumb" {
-		o.screen = newClientScreen(o.g.stderr, o.g.errColor)
+		o.screen = newClientScreen(o.g.stderr, o.g.errColor, func(t time.Time) string { return o.g.clock(t.Local()) })
 		o.screen.begin(o.last, time.Now()) // with --watch it is somebody else's client
 	}
 	go o.write()

@@ -19,6 +19,7 @@ import (
 type clientScreen struct {
 	w     io.Writer
 	color bool
+	clock func(time.Time) string // to the millisecond
 	width func() int
 
 	trail  []clientStep // the steps of the present exchange, the last one under way
@@ -37,8 +38,8 @@ type clientStep struct {
 // maxTrail bounds the steps of one exchange that are kept.
 const maxTrail = 8
 
-func newClientScreen(w io.Writer, color bool) *clientScreen {
-	return &clientScreen{w: w, color: color, width: func() int { return widthOf(w) }, trail: []clientStep{{state: "init"}}}
+func newClientScreen(w io.Writer, color bool, clock func(time.Time) string) *clientScreen {
+	return &clientScreen{w: w, color: color, clock: clock, width: func() int { return widthOf(w) }, trail: []clientStep{{state: "init"}}}
 }
 
 // begin shows a client that starts, or with s one that is in the middle of its life.
@@ -93,10 +94,11 @@ func (c *clientScreen) see(s shown, verbose bool) {
 		}
 	}
 	if above != "" {
-		if verbose {
-			above = l.At.Format("15:04:05.000") + " " + above
+		stamp := c.clock(l.At)
+		if !verbose {
+			stamp, _, _ = strings.Cut(stamp, ".")
 		}
-		c.above(above, lineStyle(l))
+		c.above(stamp+" "+above, lineStyle(l))
 	}
 	c.draw(l.At)
 }

@@ -16,6 +16,8 @@ import (
 	"lessor/internal/client/setup"
 )
 
+func utcClock(t time.Time) string { return (&globals{utc: true}).clock(t) }
+
 var screenStart = time.Date(2026, 11, 24, 8, 0, 0, 0, time.UTC)
 
 // at is a line some milliseconds after the start.
@@ -51,7 +53,7 @@ func terminalText(raw string) (above []string, line string) {
 // TestClientScreen walks a client through its life and reads the line after each step.
 func TestClientScreen(t *testing.T) {
 	var out bytes.Buffer
-	c := newClientScreen(&out, false)
+	c := newClientScreen(&out, false, utcClock)
 	c.width = func() int { return 200 }
 	c.begin(nil, screenStart.Add(-3*time.Second))
 	steps := []struct {
@@ -90,8 +92,12 @@ func TestClientScreen(t *testing.T) {
 		if line != s.want {
 			t.Errorf("step %d shows\n%q, want\n%q", i, line, s.want)
 		}
-		if got := strings.Join(above[seen:], "\n"); got != s.above {
-			t.Errorf("step %d writes above %q, want %q", i, got, s.above)
+		want := s.above
+		if want != "" {
+			want = s.line.At.Format("15:04:05 ") + want
+		}
+		if got := strings.Join(above[seen:], "\n"); got != want {
+			t.Errorf("step %d writes above %q, want %q", i, got, want)
 		}
 		seen = len(above)
 	}
@@ -103,7 +109,7 @@ func TestClientScreen(t *testing.T) {
 
 func TestClientScreenIsNoWiderThanTheTerminal(t *testing.T) {
 	var out bytes.Buffer
-	c := newClientScreen(&out, true)
+	c := newClientScreen(&out, true, utcClock)
 	c.width = func() int { return 40 }
 	c.see(shown{line: stateLine(0, "init", "selecting", "started")}, false)
 	c.see(shown{line: stateLine(1000, "selecting", "requesting", "offered")}, false)
@@ -121,7 +127,7 @@ func TestClientScreenIsNoWiderThanTheTerminal(t *testing.T) {
 // TestClientVerboseScreen: with -v every message stands above the line, with its reason.
 func TestClientVerboseScreen(t *testing.T) {
 	var out bytes.Buffer
-	c := newClientScreen(&out, false)
+	c := newClientScreen(&out, false, utcClock)
 	c.see(shown{line: stateLine(0, "init", "selecting", "started")}, true)
 	c.see(shown{line: at(1, runner.Line{Event: "sent", Message: "discover", Try: 1, Wait: 3.9})}, true)
 	c.see(shown{line: at(2, runner.Line{Event: "ignored", Message: "ack", Server: "192.0.2.9", MAC: "02:00:00:00:00:09", Reason: "not-expected"})}, true)
