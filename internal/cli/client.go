@@ -156,20 +156,21 @@ func (f *clientFlags) run(cmd *cobra.Command, g *globals, ifname string) error {
 		p.Instead = func(ctx context.Context, n link.ClientNet) error {
 			return f.listOffers(ctx, g, n, times, ifname, &conf)
 		}
-	} else if f.once && runner.IsWorker() { // the other process learns how it went from this one
+	}
+	if !runner.IsWorker() {
+		defer context.AfterFunc(ctx, func() { notify(sd.SdNotifyStopping) })()
+		return f.exit(ctx, ifname, runner.Main(ctx, p))
+	}
+	if f.once { // here alone: the parent learns how it went from this process
 		defer time.AfterFunc(f.timeout, func() { cancel(errNoLeaseYet) }).Stop()
 	}
-	if runner.IsWorker() {
-		out.start()
-	} else {
-		defer func() { notify(sd.SdNotifyStopping) }()
-	}
+	out.start()
 	err = runner.Main(ctx, p)
 	last := out.close()
-	if err == nil && f.once && runner.IsWorker() {
+	if err == nil && f.once && !f.dryRun {
 		return f.done(g, last)
 	}
-	return f.exit(g, ctx, ifname, err)
+	return f.exit(ctx, ifname, err)
 }
 
 // formats says which formats a running client knows.
@@ -247,7 +248,7 @@ func tellSystemd(c *setup.Config) {
 }
 
 // exit gives the error of a client its exit code.
-func (f *clientFlags) exit(g *globals, ctx context.Context, ifname string, err error) error {
+func (f *clientFlags) exit(ctx context.Context, ifname string, err error) error {
 	if err == nil && context.Cause(ctx) == errOutputGone {
 		err = errOutputGone
 	}

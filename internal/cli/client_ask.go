@@ -115,7 +115,7 @@ func askClientError(err error, ifname string) error {
 }
 
 // clientPaths are the sockets to ask: the one of --control, that of an interface, or all
-// that are there, of this user and of the system.
+// that are there, of this user and of the system. --connect names a server's.
 func (g *globals) clientPaths(ifname, control string) ([]string, error) {
 	if control != "" {
 		return []string{control}, nil

@@ -145,6 +145,9 @@ func (o *clientOutput) one(s shown) {
 func (o *clientOutput) put(s shown) {
 	switch {
 	case o.json != nil:
+		if o.g.utc {
+			s.line.At = s.line.At.UTC()
+		}
 		o.check(o.json.Encode(s.line))
 	case o.screen != nil:
 		o.screen.see(s, o.g.verbose)

@@ -255,6 +255,66 @@ func TestClientWithTheCapabilitiesOfItsUnit(t *testing.T) {
 	}
 }
 
+// A client makes no system call that the filter of its unit refuses.
+func TestClientWithinTheFilterOfItsUnit(t *testing.T) {
+	t.Parallel()
+	s := newClientStage(t, lowerPool)
+	allowed := allowedCalls(t)
+	trace := filepath.Join(s.host.Root, "trace")
+	p := try(s.host.Start(netlab.Spec{Args: []string{"strace", "-f", "-c", "-U", "name", "-o", trace,
+		lessor, "client", "run", "eth0", "--once", "--fast", "--resolv-conf", "/etc/resolv.conf", "--hook", "/usr/bin/true", "-q"}}))(t)
+	s.ends(p, 0)
+	s.address(true)
+	used := 0
+	for line := range strings.Lines(string(try(os.ReadFile(trace))(t))) {
+		name := strings.TrimSpace(line)
+		if name == "" || name == "syscall" || name == "total" || strings.HasPrefix(name, "-") {
+			continue
+		}
+		if used++; !allowed[name] {
+			t.Errorf("the client calls %s, which SystemCallFilter of its unit refuses", name)
+		}
+	}
+	if used < 30 || allowed["mount"] || allowed["kexec_load"] {
+		t.Errorf("%d system calls were traced; mount is allowed: %t", used, allowed["mount"])
+	}
+}
+
+// allowedCalls are the system calls that the unit allows, its groups spelt out by systemd.
+func allowedCalls(t *testing.T) map[string]bool {
+	t.Helper()
+	groups, group := make(map[string][]string), ""
+	for line := range strings.Lines(string(try(exec.Command("systemd-analyze", "syscall-filter", "--no-pager").Output())(t))) {
+		name := strings.TrimSpace(line)
+		switch {
+		case strings.HasPrefix(line, "@"):
+			group = name
+		case name != "" && !strings.HasPrefix(name, "#"):
+			groups[group] = append(groups[group], name)
+		}
+	}
+	allowed := make(map[string]bool)
+	var set func(name string, to bool)
+	set = func(name string, to bool) {
+		if !strings.HasPrefix(name, "@") {
+			allowed[name] = to
+		}
+		for _, member := range groups[name] {
+			set(member, to)
+		}
+	}
+	set("@default", true) // always there, as systemd.exec(5) says
+	for line := range strings.Lines(string(try(os.ReadFile("../../packaging/lessor-client@.service"))(t))) {
+		if list, ok := strings.CutPrefix(strings.TrimSpace(line), "SystemCallFilter="); ok {
+			list, refused := strings.CutPrefix(list, "~")
+			for _, name := range strings.Fields(list) {
+				set(name, !refused)
+			}
+		}
+	}
+	return allowed
+}
+
 // A user without rights is told what is missing, before anything is tried.
 func TestClientWithoutRights(t *testing.T) {
 	t.Parallel()
