@@ -110,10 +110,17 @@ var refused = append([]uint32{
 	unix.SYS_INIT_MODULE, unix.SYS_FINIT_MODULE, unix.SYS_DELETE_MODULE, unix.SYS_KEXEC_LOAD, unix.SYS_REBOOT,
 	unix.SYS_SWAPON, unix.SYS_SWAPOFF, unix.SYS_ACCT, unix.SYS_QUOTACTL, unix.SYS_SYSLOG, unix.SYS_SETTIMEOFDAY,
 	unix.SYS_CLOCK_SETTIME, unix.SYS_ADJTIMEX, unix.SYS_SETHOSTNAME, unix.SYS_SETDOMAINNAME, unix.SYS_PERSONALITY,
+	unix.SYS_CONNECT, // its sockets are made for it, and netlink needs none
 }, refusedHere...)
 
-// noPrograms has the kernel refuse all these calls with EACCES, and signals to other
-// processes than this one: Go's runtime signals its own threads.
+// refusedControls are the ioctls that do to a terminal what its user could do at its keyboard:
+// the worker writes to the terminal of a shell that may be root's.
+var refusedControls = []uint32{unix.TIOCSTI, unix.TIOCLINUX, unix.TIOCSETD}
+
+// noPrograms has the kernel refuse all these calls with EACCES, signals to other
+// processes than this one (Go's runtime signals its own threads), the refusedControls, and
+// sockets to daemons of this machine: those that know users by their number would take the
+// worker for another program of its user, the server's for one.
 func noPrograms() error {
 	arch, ok := auditArch[runtime.GOARCH]
 	if !ok {
@@ -134,7 +141,8 @@ func noPrograms() error {
 }
 
 // callFilter is the program that judges a system call by its number and architecture, the
-// first two words of what it is given, and for tgkill by its first argument, the process.
+// first two words of what it is given, and some by an argument: tgkill by the process, socket by
+// the address family, ioctl by the request.
 func callFilter(arch, pid uint32) []bpf.Instruction {
 	const deny = unix.SECCOMP_RET_ERRNO | uint32(unix.EACCES)
 	prog := []bpf.Instruction{
@@ -147,13 +155,35 @@ func callFilter(arch, pid uint32) []bpf.Instruction {
 	}
 	prog = append(prog,
 		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.SYS_TGKILL, SkipTrue: 4},
-		bpf.LoadAbsolute{Off: 16, Size: 4}, // the lower half: all of auditArch have the lower half first
+		bpf.LoadAbsolute{Off: firstArgument, Size: 4},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: pid, SkipTrue: 1},
 		bpf.RetConstant{Val: deny},
 		bpf.RetConstant{Val: unix.SECCOMP_RET_ALLOW},
 	)
+	prog = append(prog, denyArgument(unix.SYS_SOCKET, firstArgument, deny, []uint32{unix.AF_UNIX})...)
+	prog = append(prog, denyArgument(unix.SYS_IOCTL, secondArgument, deny, refusedControls)...)
 	for _, nr := range refused {
 		prog = append(prog, bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: nr, SkipTrue: 1}, bpf.RetConstant{Val: deny})
+	}
+	return append(prog, bpf.RetConstant{Val: unix.SECCOMP_RET_ALLOW})
+}
+
+// Where the lower half of an argument of 64 bits stands in what a filter is given: all of
+// auditArch have it first.
+const (
+	firstArgument  = 16
+	secondArgument = 24
+)
+
+// denyArgument judges system call nr by one argument: the values are denied, all others allowed.
+// Behind it the number of the call is loaded as it was before.
+func denyArgument(nr, offset, deny uint32, values []uint32) []bpf.Instruction {
+	prog := []bpf.Instruction{
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: nr, SkipTrue: uint8(2*len(values) + 2)},
+		bpf.LoadAbsolute{Off: offset, Size: 4},
+	}
+	for _, v := range values {
+		prog = append(prog, bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: v, SkipTrue: 1}, bpf.RetConstant{Val: deny})
 	}
 	return append(prog, bpf.RetConstant{Val: unix.SECCOMP_RET_ALLOW})
 }

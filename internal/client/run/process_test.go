@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"lessor/internal/client"
 	"lessor/internal/client/setup"
 	"lessor/internal/clock"
@@ -110,14 +112,29 @@ func tryEverything() {
 			_, err := net.ListenPacket("udp4", "0.0.0.0:67")
 			return err
 		},
-		"signal the parent": func() error { return syscall.Kill(os.Getppid(), 0) },
-		"trace the parent":  func() error { return syscall.PtraceAttach(os.Getppid()) },
+		"signal the parent":           func() error { return syscall.Kill(os.Getppid(), 0) },
+		"trace the parent":            func() error { return syscall.PtraceAttach(os.Getppid()) },
+		"ask a daemon":                func() error { _, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0); return err },
+		"connect":                     refusedCall(unix.SYS_CONNECT, 0),
+		"type at the user's terminal": refusedCall(unix.SYS_IOCTL, unix.TIOCSTI),
+		"paste at the console":        refusedCall(unix.SYS_IOCTL, unix.TIOCLINUX),
 	} {
 		if try() == nil {
 			fmt.Println("the worker could:", what)
 		}
 	}
 	fmt.Println("tried everything")
+}
+
+// refusedCall makes a system call with a descriptor that is none: the kernel says that, unless it
+// refused the call before it looked.
+func refusedCall(nr, argument uintptr) func() error {
+	return func() error {
+		if _, _, errno := syscall.Syscall(nr, ^uintptr(0), argument, 0); errno == syscall.EACCES {
+			return errno
+		}
+		return nil
+	}
 }
 
 // serveForever is a DHCP server on eth0.
