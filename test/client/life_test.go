@@ -14,6 +14,7 @@ import (
 
 // eachServer runs a test against every server, all at once.
 func eachServer(t *testing.T, f func(t *testing.T, kind netlab.ServerKind)) {
+	t.Parallel()
 	for _, kind := range netlab.ServerKinds {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
@@ -30,14 +31,6 @@ func isProbe(f *netlab.Frame, a dhcp4.Addr) bool {
 // isAnnouncement reports whether the frame tells everybody who has the address.
 func isAnnouncement(f *netlab.Frame, a dhcp4.Addr) bool {
 	return f.ARP != nil && f.ARP.Op == 1 && f.ARP.SenderIP == a && f.ARP.TargetIP == a && f.DstMAC == wire.BroadcastMAC
-}
-
-// times are T1 and T2 of the scope.
-func times(sc netlab.Scope) (t1, t2 time.Duration) {
-	if sc.T1 != 0 {
-		return sc.T1, sc.T2
-	}
-	return sc.Lifetime / 2, sc.Lifetime * 7 / 8
 }
 
 // A whole life against each server: lease, probes and announcements, renewal by
@@ -108,9 +101,8 @@ func (s *stage) probed(a dhcp4.Addr) {
 // renews waits for the renewal at T1, by unicast to the server.
 func (s *stage) renews(h held, sc netlab.Scope) held {
 	s.t.Helper()
-	t1, _ := times(sc)
-	req, ack := s.request("RENEWING", dhcp4.Ack, time.Until(h.start.Add(t1))+3*time.Second)
-	s.at(req, h.start.Add(t1), "T1")
+	req, ack := s.request("RENEWING", dhcp4.Ack, time.Until(h.start.Add(h.t1))+3*time.Second)
+	s.at(req, h.start.Add(h.t1), "T1")
 	if req.Dst != h.server || req.DstMAC != s.srv.Host.MAC("eth0") || req.Src != h.addr {
 		s.t.Errorf("the renewal is %s, want it from %s to %s, %x", req, h.addr, h.server, s.srv.Host.MAC("eth0"))
 	}
@@ -144,13 +136,12 @@ func (s *stage) extended(h held, req, ack *netlab.Frame, sc netlab.Scope) held {
 // rebinds loses what the client sends by unicast and waits for the rebinding at T2.
 func (s *stage) rebinds(h held, sc netlab.Scope) held {
 	s.t.Helper()
-	_, t2 := times(sc)
 	s.block(netlab.BlockUnicast)
-	lost := s.wait("the renewal that is lost", time.Until(h.start.Add(t2)), func(f *netlab.Frame) bool {
+	lost := s.wait("the renewal that is lost", time.Until(h.start.Add(h.t2)), func(f *netlab.Frame) bool {
 		return f.From == s.host.Name && f.Type() == dhcp4.Request && e2e.StateOf(f) == "RENEWING"
 	})
-	req, ack := s.request("REBINDING", dhcp4.Ack, time.Until(h.start.Add(t2))+3*time.Second)
-	s.at(req, h.start.Add(t2), "T2")
+	req, ack := s.request("REBINDING", dhcp4.Ack, time.Until(h.start.Add(h.t2))+3*time.Second)
+	s.at(req, h.start.Add(h.t2), "T2")
 	if req.Time.Sub(lost.Time) < time.Second {
 		s.t.Errorf("the rebinding follows the renewal after %s", req.Time.Sub(lost.Time))
 	}
@@ -247,6 +238,7 @@ func (s *stage) expires(h held) {
 // Two servers that know nothing of each other: the client takes the first OFFER that
 // arrives and names its server to both; the other is not answered, and forgets.
 func TestTheFirstOfferWins(t *testing.T) {
+	t.Parallel()
 	for _, kinds := range [][2]netlab.ServerKind{{netlab.Kea, netlab.Dnsmasq}, {netlab.Dhcpd, netlab.LessorServer}} {
 		t.Run(string(kinds[0])+" and "+string(kinds[1]), func(t *testing.T) {
 			t.Parallel()

@@ -22,7 +22,7 @@ func delivery(kind netlab.ServerKind) (unicast bool) {
 func refusals(t *testing.T, kind netlab.ServerKind, byBroadcast bool) {
 	first, second := scopeFor(kind, firstPool), scopeFor(kind, secondPool)
 	first.NakByBroadcast, second.NakByBroadcast = byBroadcast, byBroadcast
-	s := newServed(t, kind, first, "--select-timeout", "2s")
+	s := newServed(t, kind, first, "--select-timeout", "3s")
 	h := s.bind()
 
 	if kind != netlab.NetworkdServer { // it is silent then
@@ -93,6 +93,7 @@ func TestNak(t *testing.T) {
 // NAKs that a test sends, by unicast and by broadcast, in each state; and before
 // each the ones that do not count: with another transaction, another server's name, another chaddr.
 func TestNakOfAnyServer(t *testing.T) {
+	t.Parallel()
 	for _, way := range []string{"unicast", "broadcast"} {
 		t.Run(way, func(t *testing.T) {
 			t.Parallel()

@@ -3,6 +3,8 @@ package client
 import (
 	"context"
 	"net/netip"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,13 +15,18 @@ import (
 	"lessor/test/e2e"
 )
 
-// knows waits until the client has learned the hardware address of the server, which is its router.
+// knows waits until the client has written down how to know its network again: by the
+// hardware address of the server, which is its router.
 func (s *stage) knows() {
 	s.t.Helper()
-	s.wait("the router's answer to the client's ARP", 5*time.Second, func(f *netlab.Frame) bool {
-		return f.From == s.srv.Host.Name && f.ARP != nil && f.ARP.Op == 2 && f.DstMAC == s.mac()
-	})
-	time.Sleep(300 * time.Millisecond) // it is written down
+	router := hardware(s.srv.Host.MAC("eth0"))
+	var b []byte
+	for end := time.Now().Add(5 * time.Second); !strings.Contains(string(b), `"router-hw-address": "`+router+`"`); time.Sleep(20 * time.Millisecond) {
+		b, _ = os.ReadFile(s.host.Path("/var/lib/lessor/client-eth0.leases"))
+		if time.Now().After(end) {
+			s.t.Fatalf("the lease file does not have the router %s: %s", router, b)
+		}
+	}
 }
 
 // asksRouter waits for the client's unicast ARP request to the remembered router (RFC 4436 2.1).
@@ -178,6 +185,7 @@ func TestChangedMAC(t *testing.T) {
 // Nobody answers INIT-REBOOT after a restart: the address is used if its lease is
 // valid and the router answers by ARP, until the end of that lease; not without the router.
 func TestNobodyConfirms(t *testing.T) {
+	t.Parallel()
 	for _, there := range []bool{true, false} {
 		t.Run(map[bool]string{true: "the router answers", false: "nobody answers"}[there], func(t *testing.T) {
 			t.Parallel()
@@ -220,6 +228,7 @@ func TestNobodyConfirms(t *testing.T) {
 // The server is gone; at T2 another one may answer. dnsmasq does when it is authoritative;
 // Lessor without a record of the lease stays silent (I3b d), and the address goes at its end.
 func TestRebindingWithAnotherServer(t *testing.T) {
+	t.Parallel()
 	for _, next := range []netlab.ServerKind{netlab.Dnsmasq, netlab.LessorServer} {
 		t.Run(string(next), func(t *testing.T) {
 			t.Parallel()

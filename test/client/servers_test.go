@@ -58,26 +58,23 @@ func serve(t *testing.T, l *netlab.Lab, sw *netlab.Switch, name string, kind net
 // Every server gives a lease to clients that are not ours and renews it, so that a
 // failure of the tests with ours is not one of the lab.
 func TestServersServeOtherClients(t *testing.T) {
-	for _, kind := range netlab.ServerKinds {
-		t.Run(string(kind), func(t *testing.T) {
-			t.Parallel()
-			l := newLab(t)
-			sw := try(l.Switch("lan"))(t)
-			srv := serve(t, l, sw, "server", kind, scopeFor(kind, firstPool))
-			rec := record(t, sw)
-			var clients []*netlab.Client
-			for _, k := range []netlab.Kind{netlab.Dhclient, netlab.Udhcpc, netlab.Dhcpcd} {
-				h := try(l.Host(string(k)))(t)
-				check(t, sw.Join(h, "eth0"))
-				c := h.Client(k, "eth0")
-				check(t, c.Start())
-				clients = append(clients, c)
-			}
-			for _, c := range clients {
-				leaseAndRenewal(t, srv, rec, c)
-			}
-		})
-	}
+	eachServer(t, func(t *testing.T, kind netlab.ServerKind) {
+		l := newLab(t)
+		sw := try(l.Switch("lan"))(t)
+		srv := serve(t, l, sw, "server", kind, scopeFor(kind, firstPool))
+		rec := record(t, sw)
+		var clients []*netlab.Client
+		for _, k := range []netlab.Kind{netlab.Dhclient, netlab.Udhcpc, netlab.Dhcpcd} {
+			h := try(l.Host(string(k)))(t)
+			check(t, sw.Join(h, "eth0"))
+			c := h.Client(k, "eth0")
+			check(t, c.Start())
+			clients = append(clients, c)
+		}
+		for _, c := range clients {
+			leaseAndRenewal(t, srv, rec, c)
+		}
+	})
 }
 
 // leaseAndRenewal expects that a started client gets an address, that the server has
@@ -169,45 +166,42 @@ func (s *stationStage) wantAnswer(what string, m e2e.Msg, want dhcp4.MessageType
 // What each server writes down, and what it refuses once its pool is another: the
 // tests with our client rely on both.
 func TestServersKeepRecordsAndRefuse(t *testing.T) {
-	for _, kind := range netlab.ServerKinds {
-		t.Run(string(kind), func(t *testing.T) {
-			t.Parallel()
-			s := newStationStage(t, kind)
-			serverMAC := s.srv.Host.MAC("eth0")
+	eachServer(t, func(t *testing.T, kind netlab.ServerKind) {
+		s := newStationStage(t, kind)
+		serverMAC := s.srv.Host.MAC("eth0")
 
-			gone := s.bind(1)
-			release := e2e.Renew(gone.MAC, 0x100, gone.Addr, gone.Server, serverMAC)
-			release.Type, release.ServerID = dhcp4.Release, gone.Server
-			check(t, s.st.Send([][]byte{release.Frame()}))
-			s.wantRecord(gone.Addr, netlab.RecordReleased)
+		gone := s.bind(1)
+		release := e2e.Renew(gone.MAC, 0x100, gone.Addr, gone.Server, serverMAC)
+		release.Type, release.ServerID = dhcp4.Release, gone.Server
+		check(t, s.st.Send([][]byte{release.Frame()}))
+		s.wantRecord(gone.Addr, netlab.RecordReleased)
 
-			bad := s.bind(2)
-			decline := e2e.Select(bad.MAC, 0x101, bad.Addr, bad.Server)
-			decline.Type = dhcp4.Decline
-			check(t, s.st.Send([][]byte{decline.Frame()}))
-			s.wantRecord(bad.Addr, netlab.RecordDeclined)
+		bad := s.bind(2)
+		decline := e2e.Select(bad.MAC, 0x101, bad.Addr, bad.Server)
+		decline.Type = dhcp4.Decline
+		check(t, s.st.Send([][]byte{decline.Frame()}))
+		s.wantRecord(bad.Addr, netlab.RecordDeclined)
 
-			kept := s.bind(3)
-			check(t, s.host.AddAddr("eth0", kept.Addr.String()+"/24")) // some servers ask by ARP before they answer
-			renew := e2e.Renew(kept.MAC, 0x102, kept.Addr, kept.Server, serverMAC)
-			s.wantAnswer("a renewal", renew, dhcp4.Ack)
-			check(t, s.srv.Change(scopeFor(kind, secondPool)))
-			refusal := dhcp4.Nak
-			if kind == netlab.NetworkdServer {
-				refusal = 0
-			}
-			renew.XID++
-			if f := s.wantAnswer("a renewal of an address outside the pool", renew, refusal); f != nil {
-				t.Logf("the NAK while renewing: %s", f)
-			}
-			f := s.wantAnswer("a return to an address outside the pool", e2e.Reboot(kept.MAC, 0x104, kept.Addr), dhcp4.Nak)
-			unicast := kind == netlab.LessorServer || kind == netlab.Kea
-			if f != nil && (f.DstMAC == kept.MAC) != unicast {
-				t.Errorf("the NAK went to %x, %s", f.DstMAC, f.Dst)
-			}
-			if again := s.bind(3); !secondPool.Contains(again.Addr) {
-				t.Errorf("after the refusal the client got %s", again.Addr)
-			}
-		})
-	}
+		kept := s.bind(3)
+		check(t, s.host.AddAddr("eth0", kept.Addr.String()+"/24")) // some servers ask by ARP before they answer
+		renew := e2e.Renew(kept.MAC, 0x102, kept.Addr, kept.Server, serverMAC)
+		s.wantAnswer("a renewal", renew, dhcp4.Ack)
+		check(t, s.srv.Change(scopeFor(kind, secondPool)))
+		refusal := dhcp4.Nak
+		if kind == netlab.NetworkdServer {
+			refusal = 0
+		}
+		renew.XID++
+		if f := s.wantAnswer("a renewal of an address outside the pool", renew, refusal); f != nil {
+			t.Logf("the NAK while renewing: %s", f)
+		}
+		f := s.wantAnswer("a return to an address outside the pool", e2e.Reboot(kept.MAC, 0x104, kept.Addr), dhcp4.Nak)
+		unicast := kind == netlab.LessorServer || kind == netlab.Kea
+		if f != nil && (f.DstMAC == kept.MAC) != unicast {
+			t.Errorf("the NAK went to %x, %s", f.DstMAC, f.Dst)
+		}
+		if again := s.bind(3); !secondPool.Contains(again.Addr) {
+			t.Errorf("after the refusal the client got %s", again.Addr)
+		}
+	})
 }

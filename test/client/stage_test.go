@@ -155,6 +155,7 @@ type held struct {
 	server dhcp4.Addr
 	start  time.Time // of the REQUEST
 	life   time.Duration
+	t1, t2 time.Duration
 }
 
 func (h held) end() time.Time { return h.start.Add(h.life) }
@@ -163,8 +164,16 @@ func (h held) end() time.Time { return h.start.Add(h.life) }
 func leaseOf(req, ack *netlab.Frame) held {
 	v, _ := ack.View()
 	sid, _ := v.Addr(dhcp4.OptDHCPServerIdentifier)
-	life, _ := v.Uint32(dhcp4.OptDHCPLeaseTime)
-	return held{v.YIAddr(), sid, req.Time, time.Duration(life) * time.Second}
+	h := held{addr: v.YIAddr(), server: sid, start: req.Time}
+	seconds := func(c dhcp4.Code) time.Duration {
+		n, _ := v.Uint32(c)
+		return time.Duration(n) * time.Second
+	}
+	h.life, h.t1, h.t2 = seconds(dhcp4.OptDHCPLeaseTime), seconds(dhcp4.OptDHCPRenewalTime), seconds(dhcp4.OptDHCPRebindingTime)
+	if h.t1 == 0 { // RFC 2131 4.4.5
+		h.t1, h.t2 = h.life/2, h.life*7/8
+	}
+	return h
 }
 
 // bind starts the client and waits until it has a lease, by DISCOVER, and uses it.
