@@ -96,6 +96,10 @@ func TestWhatOthersHaveStays(t *testing.T) {
 		c := example()
 		c.MTU = mtu
 		a.apply(c)
+		if mtu == 1300 { // somebody uses our address for a route of their own
+			b.ip("route replace 203.0.113.128/25 dev eth0 proto dhcp src 198.18.0.52 metric 5")
+		}
+		contains(t, b.ip("route show"), "203.0.113.128/25"[:16*min(1, int(mtu))])
 	}
 	contains(t, b.ip("link show eth0"), "mtu 1300")
 	contains(t, b.ip("addr show eth0"), "198.18.0.52/24 brd 198.18.0.255 scope global secondary")
@@ -116,12 +120,13 @@ func TestSecondaryOfOursStays(t *testing.T) {
 	a.open(b.options())
 	a.apply(example())
 	b.ip("addr add 198.18.0.60/24 brd 198.18.0.255 dev eth0 noprefixroute valid_lft 5000 preferred_lft 4000")
+	b.ip("addr add 198.18.0.61/24 dev eth0")
 	b.ip("route add 203.0.113.0/24 dev eth0 src 198.18.0.60 metric 5")
 	b.ip("route add 198.51.100.0/24 via 198.18.0.60 dev eth0 table 77 src 198.18.0.60")
 	contains(t, b.ip("addr show dev eth0"), "198.18.0.60/24 brd 198.18.0.255 scope global secondary dynamic noprefixroute")
 	a.clear()
 	b.routes("table main", "203.0.113.0/24 dev eth0 scope link src 198.18.0.60 metric 5")
-	contains(t, b.ip("addr show dev eth0"), "198.18.0.60/24 brd 198.18.0.255 scope global dynamic noprefixroute", "valid_lft 5000sec")
+	contains(t, b.ip("addr show dev eth0"), "198.18.0.60/24 brd 198.18.0.255 scope global dynamic noprefixroute", "valid_lft 5000sec", "198.18.0.61/24 scope global secondary eth0")
 	if have := b.ip("addr show dev eth0"); strings.Contains(have, "198.18.0.52") {
 		t.Errorf("our address stayed:\n%s", have)
 	}

@@ -1,7 +1,9 @@
 package setup
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -136,7 +138,8 @@ func (h *Host) untellResolved(old *oldDNS) []call {
 // resolvedBefore asks what systemd-resolved was told of the interface by others.
 func (h *Host) resolvedBefore(program string) *oldDNS {
 	old := &oldDNS{By: byResolved, Program: program}
-	if _, err := os.Stat(filepath.Join(resolvedLinks, strconv.Itoa(h.last))); err != nil {
+	// Who may not look there asks.
+	if _, err := os.Stat(filepath.Join(resolvedLinks, strconv.Itoa(h.last))); errors.Is(err, fs.ErrNotExist) {
 		return old // nothing
 	}
 	ask := func(what string) []string {

@@ -175,7 +175,7 @@ func TestResolved(t *testing.T) {
 				b.run("resolvectl", "domain", "eth0", domain)
 			}
 			for _, killed := range []bool{false, true} {
-				a := start(t, b.Host)
+				a := start(t, b.Host, with("+net_admin,+net_raw,+net_bind_service,+setuid,+setgid,+setpcap")...) // as the unit has it
 				a.open(b.options())
 				c := full()
 				c.Search = []string{"a.example", "b.example"}

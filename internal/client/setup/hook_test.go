@@ -100,7 +100,7 @@ func everything() *Config {
 }
 
 func TestHookIsToldEverything(t *testing.T) {
-	b, o, out := hookBed(t, "#!/bin/sh\nexec >/run/out/told\nenv -u PWD -u _ | sort\ncat\necho \"$0 $# $(pwd)\"\n"+
+	b, o, out := hookBed(t, "#!/bin/sh\nexec >/run/out/told\nenv -u PWD -u _ | sort\n(echo x >/proc/self/fd/0) 2>/dev/null || echo sealed >/run/out/sealed\ncat\necho \"$0 $# $(pwd)\"\n"+
 		"grep -E '^(Uid|Gid|Groups|Cap|NoNewPrivs)' /proc/self/status\nls /proc/self/fd\nid -un\necho x >/etc/passwd || echo refused\nps -o pgid= -p $$ | tr -d ' ' >/run/out/group\necho $$ >>/run/out/group\n")
 	// A file that whoever started the client left open for it.
 	a := start(t, b.Host, "sh", "-c", `exec "$0" 7</dev/zero`)
@@ -150,6 +150,7 @@ PATH=/usr/sbin:/usr/bin:/sbin:/bin
 		}
 	}
 	contains(t, rest, "refused")
+	contains(t, read(t, filepath.Join(out, "sealed")), "sealed")
 	if group := strings.Fields(read(t, filepath.Join(out, "group"))); len(group) != 2 || group[0] != group[1] {
 		t.Errorf("process group and process %v", group)
 	}

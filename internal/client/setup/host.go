@@ -64,8 +64,9 @@ func (h *Host) open() (err error) {
 	}
 	h.dns = newResolver(h.warn)
 	h.done = h.readUndo()
-	if h.done.Addr != nil && h.done.Addr.ended(bootTime()) {
-		// Its lease ran out while nobody looked after it.
+	leases, err := h.ReadLeases()
+	if own := h.done.Addr; own != nil && (own.ended(bootTime()) || len(leases) == 0 || err != nil) {
+		// Its lease ran out while nobody looked after it, or nobody knows of it any more.
 		if err := h.clearAddress(); err != nil {
 			h.warn(err.Error())
 		}

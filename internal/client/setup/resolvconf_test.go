@@ -174,6 +174,28 @@ func TestResolvConfKilledInBetween(t *testing.T) {
 	}
 }
 
+// Killed between the note and the deed of a second lease: the file is that of the first.
+func TestResolvConfKilledBeforeTheSecond(t *testing.T) {
+	b, o, path := dnsBed(t)
+	a := start(t, b.Host)
+	a.open(o)
+	a.apply(full())
+	c := full()
+	c.DNS = c.DNS[:1]
+	a.apply(c)
+	a.kill()
+	if err := os.WriteFile(path, []byte(ours), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	a = start(t, b.Host)
+	a.open(o)
+	a.close(false)
+	a.quiet()
+	if _, err := os.Lstat(path); !os.IsNotExist(err) {
+		t.Errorf("our file is still there: %v", err)
+	}
+}
+
 // Containers mount a file over resolv.conf: it can only be written over.
 func TestResolvConfMounted(t *testing.T) {
 	b, o, path := dnsBed(t)

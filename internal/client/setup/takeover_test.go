@@ -55,6 +55,9 @@ func TestTakeoverAfterKill(t *testing.T) {
 	state := func() string { // the file is another one afterwards
 		return strings.Join([]string{withoutInodes(b.state()), b.run(append(uts, "hostname")...), b.run("cat", "/etc/resolv.conf")}, "\n")
 	}
+	if err := os.WriteFile(b.lease, []byte("a lease"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	before := state()
 	o := b.options()
 	o.SetHostName, o.ResolvConf = true, "/etc/resolv.conf"
@@ -74,6 +77,7 @@ func TestTakeoverAfterKill(t *testing.T) {
 			f(c)
 		}
 		a.apply(c)
+		a.must(request{Op: "write", Data: []byte("a lease")})
 		if name := strings.TrimSpace(b.run(append(uts, "hostname")...)); name != c.HostName {
 			t.Errorf("host name %q, want %q", name, c.HostName)
 		}
@@ -127,24 +131,42 @@ func (b *bed) left(o Options) {
 	a := start(b.t, b.Host)
 	a.open(o)
 	a.apply(full())
+	a.must(request{Op: "write", Data: []byte("a lease")})
 	a.kill()
 }
 
 // The machine slept over the end of the lease: the kernel's clock stood still, ours not.
+// Or the lease file is gone, so that nobody will end the lease.
 func TestEndedLeaseIsNotTakenOver(t *testing.T) {
-	b := newBed(t)
-	before := b.state()
-	b.left(b.options())
-	b.editUndo(func(u *undo) { u.Addr.End = bootTime() - 1 })
-	a := start(t, b.Host)
-	a.open(b.options())
-	if as := b.Addrs("eth0"); len(as) != 0 {
-		t.Errorf("the interface still has %v", as)
+	for name, f := range map[string]func(b *bed){
+		"ended":         func(b *bed) { b.editUndo(func(u *undo) { u.Addr.End = bootTime() - 1 }) },
+		"no lease file": func(b *bed) { os.Remove(b.lease) },
+		"no leases":     func(b *bed) { os.Truncate(b.lease, 0) },
+		"still good":    nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBed(t)
+			before := b.state()
+			b.left(b.options())
+			if f != nil {
+				f(b)
+			}
+			a := start(t, b.Host)
+			a.open(b.options())
+			as := b.Addrs("eth0")
+			if f == nil {
+				if len(as) != 1 {
+					t.Errorf("the interface has %v", as)
+				}
+			} else if b.routes(""); len(as) != 0 {
+				t.Errorf("the interface still has %v", as)
+			}
+			a.close(false)
+			os.Remove(b.lease)
+			b.unchanged(before)
+			a.quiet()
+		})
 	}
-	b.routes("")
-	a.close(false)
-	b.unchanged(before)
-	a.quiet()
 }
 
 // After a reboot the kernel holds nothing of ours; files do.
@@ -192,6 +214,7 @@ func TestUndoFileFaults(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			b.left(b.options())
+			os.Remove(b.lease)
 			if err := tc.spoil(b.lease + ".undo"); err != nil {
 				t.Fatal(err)
 			}
