@@ -200,6 +200,9 @@ func TestExpiry(t *testing.T) {
 		if kind != netlab.Dnsmasq {
 			sc.Lifetime = 16 * time.Second
 		}
+		if kind != netlab.NetworkdServer { // it would need the option as octets
+			sc.Search = []string{"lab.example", "example.net"}
+		}
 		s := newServed(t, kind, sc)
 		h := s.bind()
 		s.configured(h, sc)
