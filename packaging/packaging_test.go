@@ -103,7 +103,9 @@ func TestSysusers(t *testing.T) {
 		t.Fatalf("systemd-sysusers: %v\n%s", err, out)
 	}
 	passwd, err := os.ReadFile(filepath.Join(root, "etc/passwd"))
-	if err != nil || !strings.Contains(string(passwd), "lessor:x:") {
-		t.Errorf("no user lessor was made: %v\n%s%s", err, passwd, out)
+	for _, user := range []string{"lessor", "lessor-hook"} {
+		if err != nil || !strings.Contains("\n"+string(passwd), "\n"+user+":x:") {
+			t.Errorf("no user %s was made: %v\n%s%s", user, err, passwd, out)
+		}
 	}
 }

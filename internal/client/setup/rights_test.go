@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// only runs an agent as root with these capabilities and no others.
+// with runs an agent as root with these capabilities and no others.
 func with(caps string) []string {
 	return []string{"setpriv", "--bounding-set=-all," + caps, "--inh-caps=-all"}
 }
@@ -26,6 +26,25 @@ func TestOnlyNetAdmin(t *testing.T) {
 	same(t, ours, read(t, o.ResolvConf))
 	a.must(request{Op: "write", Data: []byte("x")})
 	os.Remove(b.lease)
+	a.close(false)
+	a.quiet()
+	b.unchanged(before)
+}
+
+// A file whose owner could not be put back is not replaced.
+func TestFileOfOthersWithoutChown(t *testing.T) {
+	b, o, path := dnsBed(t)
+	if err := os.WriteFile(path, []byte("x\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(path, 1234, 0); err != nil {
+		t.Fatal(err)
+	}
+	before := b.state()
+	a := start(t, b.Host, with("+net_admin")...)
+	a.open(o)
+	a.apply(full())
+	a.warned("write "+path+", which stays as it was: chown ", "operation not permitted")
 	a.close(false)
 	a.quiet()
 	b.unchanged(before)
