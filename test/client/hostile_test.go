@@ -79,11 +79,16 @@ func (s *stage) status() *run.Status {
 func (s *stage) processes() (parent, worker int) {
 	s.t.Helper()
 	parent = s.client.Proc().PID()
-	kids := try(children(parent))(s.t)
-	if len(kids) != 1 {
-		s.t.Fatalf("the client's parent has the children %v, want its worker alone", kids)
+	for _, kid := range try(children(parent))(s.t) { // its worker, and hooks
+		env, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", kid))
+		if err == nil && strings.Contains(string(env), "LESSOR_CLIENT_WORKER=") {
+			worker = kid
+		}
 	}
-	return parent, kids[0]
+	if worker == 0 {
+		s.t.Fatalf("the client's parent %d has no worker", parent)
+	}
+	return parent, worker
 }
 
 // children are the processes that pid has started and that live.
