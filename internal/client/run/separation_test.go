@@ -127,6 +127,20 @@ func (l *lab) asked(ctx context.Context, socket string) (seen chan error) {
 	return seen
 }
 
+// TestHostHasSomethingToSay: what the host says before the client has begun is shown, and
+// keeps nobody from an address.
+func TestHostHasSomethingToSay(t *testing.T) {
+	l := newLab(t, 600)
+	dir := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(dir, "leases.undo"), []byte("cut o"), 0o600))
+	p, _ := l.bound(job{Interface: "eth0", Dir: dir})
+	must(t, p.WaitOutput("cannot be put back", 5*time.Second))
+	must(t, p.Signal(syscall.SIGTERM))
+	if code := l.ended(p); code != 0 {
+		t.Errorf("exit code %d\n%s", code, p.Output())
+	}
+}
+
 // TestStopByCommand: "stop" answers when the address is off the interface, and both
 // processes end with 0; a second client of the interface is refused while the first runs.
 func TestStopByCommand(t *testing.T) {

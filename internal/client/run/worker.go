@@ -50,16 +50,15 @@ func work(ctx context.Context, p *Process) error {
 	if err := confine(); err != nil {
 		return err
 	}
-	var first message
-	if files, err := pipe.read(&first); err != nil || first.Hello == nil {
-		closeFiles(files)
-		return &Exit{Code: 1} // the parent says why it did not go on
+	first, err := h.hello()
+	if err != nil {
+		return err
 	}
 	go h.read(func() { cancel(errParentGone) })
 	if p.Instead != nil {
 		err = p.Instead(ctx, n)
 	} else {
-		err = h.run(ctx, p, n, times, first.Hello)
+		err = h.run(ctx, p, n, times, first)
 	}
 	if context.Cause(ctx) == errParentGone {
 		return errParentGone
@@ -119,6 +118,33 @@ type answered struct {
 	files []*os.File
 }
 
+// hello waits for the parent's first word. What it has to say of the host may come before.
+func (h *peer) hello() (*hello, error) {
+	for {
+		var m message
+		files, err := h.pipe.read(&m)
+		closeFiles(files)
+		switch {
+		case err == nil && m.Hello != nil:
+			return m.Hello, nil
+		case err == nil && m.Stop:
+			h.stop()
+		case err == nil && m.Note != "":
+			h.note(m.Note)
+		default:
+			return nil, &Exit{Code: 1} // the parent says why it did not go on
+		}
+	}
+}
+
+// note keeps a note for say; nobody can want to read more at once than there is room for.
+func (h *peer) note(text string) {
+	select {
+	case h.notes <- text:
+	default:
+	}
+}
+
 // read takes what the parent sends until it ends.
 func (h *peer) read(ended func()) {
 	defer close(h.gone)
@@ -139,10 +165,7 @@ func (h *peer) read(ended func()) {
 		case a.m.Stop:
 			h.stop()
 		case a.m.Note != "":
-			select {
-			case h.notes <- a.m.Note:
-			default: // nobody can want to read as many at once
-			}
+			h.note(a.m.Note)
 		}
 	}
 }
