@@ -19,7 +19,7 @@ type ownAddr struct {
 	Broadcast dhcp4.Addr
 	Index     int   // of the interface
 	End       int64 // of the lease, CLOCK_BOOTTIME
-	Foreign   bool  // it was on the interface before us: it stays
+	Foreign   bool  // it was on the interface before us, without an end: it stays
 	Metric    int   // of our routes
 	Table     int
 }
@@ -71,9 +71,14 @@ func (h *Host) applyAddress(l netlink.Link, c *Config) error {
 		return err
 	}
 	there := find(as, c.Addr)
-	if old := h.done.Addr; old != nil {
+	switch old := h.done.Addr; {
+	case old != nil:
 		own.Foreign = old.Foreign && there != nil
-	} else if own.Foreign = there != nil; own.Foreign {
+	case there != nil && uint32(there.ValidLft) != lease.Infinite:
+		// What another client left, a killed one for example: it would end in the middle of our lease.
+		h.report("foreign", fmt.Errorf("%s was on %s before, until its lifetime ends: it is this client's from now on", c.Addr, h.name))
+	case there != nil:
+		own.Foreign = true
 		h.report("foreign", fmt.Errorf("%s was on %s before and is not this client's: it stays when the lease ends", c.Addr, h.name))
 	}
 	h.done.Addr = own

@@ -150,6 +150,23 @@ func TestAddressOfOthersStays(t *testing.T) {
 	a.quiet()
 }
 
+// An address that another client has left has that client's lifetime; with ours it does not
+// end before our lease, nor stay after it.
+func TestAddressThatOthersLeft(t *testing.T) {
+	b := newBed(t)
+	before := b.state()
+	b.ip("addr add 198.18.0.52/24 dev eth0 valid_lft 2 preferred_lft 1")
+	a := start(t, b.Host)
+	a.open(b.options())
+	a.apply(example())
+	a.warned("198.18.0.52/24 was on eth0 before", "this client's")
+	a.apply(example())
+	contains(t, b.ip("addr show dev eth0"), "valid_lft 3600sec preferred_lft 3150sec")
+	a.clear()
+	b.unchanged(before)
+	a.quiet()
+}
+
 // A renewal changes the lifetimes and nothing else.
 func TestRenewalTouchesNothing(t *testing.T) {
 	b := newBed(t)
