@@ -11,6 +11,7 @@ func TestHostName(t *testing.T) {
 	name := func() string { return strings.TrimSpace(b.run(append(uts, "hostname")...)) }
 	a := start(t, b.Host, uts...)
 	o := b.options()
+	o.ResolvConf = b.dir + "/resolv.conf"
 	a.open(o)
 	a.apply(full())
 	same(t, "before", name()) // nobody asked for it

@@ -70,10 +70,9 @@ func TestResolvConfComesBack(t *testing.T) {
 				a := start(t, b.Host)
 				a.open(o)
 				a.apply(full())
-				if text := read(t, path); text != ours {
-					t.Errorf("the file is\n%s", text)
-				}
-				if now, err := lookAt(path); err != nil || now.Meta != was.Meta && was.There && was.Link == "" || now.Meta.Mode != was.Meta.Mode {
+				same(t, ours, read(t, path))
+				now, err := lookAt(path)
+				if owned := was.There && was.Link == ""; err != nil || now.Meta.Mode != was.Meta.Mode || owned && now.Meta != was.Meta {
 					t.Errorf("mode and owner %+v, were %+v (%v)", now.Meta, was.Meta, err)
 				}
 				if killed {
@@ -83,14 +82,12 @@ func TestResolvConfComesBack(t *testing.T) {
 				}
 				a.close(false)
 				a.quiet()
-				if now, err := lookAt(path); err != nil || !now.same(&was) {
+				if now, err = lookAt(path); err != nil || !now.same(&was) {
 					t.Errorf("afterwards there is %.500q, before was %.500q (%v)", now.Text, was.Text, err)
 				}
 				same(t, before, withoutInodes(b.state()))
 				same(t, files, b.run("ls", "-lnA", "--time-style=+", b.dir))
-				if text := read(t, target); text != "nameserver 203.0.113.1\n" {
-					t.Errorf("the link's target is %q", text)
-				}
+				same(t, "nameserver 203.0.113.1\n", read(t, target))
 			}
 		})
 	}
