@@ -71,7 +71,7 @@ func (h *Host) applyDNS(c *Config) error {
 		return h.clearDNS()
 	}
 	if h.o.ResolvConf != "" {
-		return h.applyFile(h.o.ResolvConf, resolvConf(c, "# Written by lessor client for "+h.name+
+		return h.applyFile(h.o.ResolvConf, resolvConf(c, fileMark+h.name+
 			": the file as it was before comes back when the client ends, unless somebody changes this one."))
 	}
 	by, program := answerer()

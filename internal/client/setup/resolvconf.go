@@ -94,6 +94,10 @@ func (h *Host) applyFile(path string, text []byte) error {
 	if err != nil {
 		return fmt.Errorf("DNS servers cannot be written to a file: %w", err)
 	}
+	if other := writtenFor(now.Text); old == nil && other != "" && other != h.name {
+		return fmt.Errorf("%s has the DNS servers of the client of %s, which stay: each client needs a file of its own, "+
+			"and if none runs there, starting and stopping it once brings the old file back", path, other)
+	}
 	switch {
 	case old == nil:
 		old = &oldFile{Path: path, Was: now}
@@ -115,6 +119,21 @@ func (h *Host) applyFile(path string, text []byte) error {
 		m = now.Meta
 	}
 	return put(path, text, m)
+}
+
+// fileMark begins a file that a client wrote; the name of its interface follows, and a colon.
+const fileMark = "# Written by lessor client for "
+
+// writtenFor is the interface whose client wrote text, "" for text of others. What a client
+// takes for the file of before must not be another's: the one that ends last would put back
+// the servers of one that has ended.
+func writtenFor(text []byte) string {
+	rest, ours := bytes.CutPrefix(text, []byte(fileMark))
+	name, _, whole := bytes.Cut(rest[:min(len(rest), unix.IFNAMSIZ)], []byte(":"))
+	if !ours || !whole {
+		return ""
+	}
+	return string(name)
 }
 
 // ours says whether now is what we wrote.
