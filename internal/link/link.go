@@ -1,5 +1,5 @@
 // Package link moves DHCP and ARP messages over interfaces: AF_PACKET sockets to
-// receive and to send frames, a UDP socket to hold port 67, a raw IP socket for
+// receive and to send frames, a UDP socket to hold port 67 or 68, a raw IP socket for
 // what is routed, netlink to learn which interfaces are ready. memnet, beside it,
 // keeps the same contract in memory; the suite in linktest holds both to it.
 package link
