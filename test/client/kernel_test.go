@@ -86,8 +86,11 @@ func (s *stage) routed(sc netlab.Scope) {
 	want := map[string]string{sc.Subnet.Masked().String(): ""}
 	for _, r := range sc.Routes {
 		to := r.To.String()
-		if r.To.Bits() == 0 {
+		switch r.To.Bits() {
+		case 0:
 			to = "default"
+		case 32:
+			to = r.To.Addr().String()
 		}
 		want[to] = r.Gateway.String()
 	}

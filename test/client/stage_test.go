@@ -244,7 +244,7 @@ func (s *stage) control(command string) string {
 	return try(s.host.Run(ctx, lessor, "client", command, "eth0", "-o", "json"))(s.t)
 }
 
-// hangs reports whether the client still runs; a test that ends with a dead client fails.
+// alive expects the client to run still.
 func (s *stage) alive() {
 	s.t.Helper()
 	if err, ended := s.client.Proc().Wait(0); ended {
@@ -252,7 +252,7 @@ func (s *stage) alive() {
 	}
 }
 
-// blocked makes the switch drop messages of the client.
+// block makes the switch drop messages of the client.
 func (s *stage) block(b netlab.Block) {
 	s.t.Helper()
 	check(s.t, s.sw.Block(s.host, b))
