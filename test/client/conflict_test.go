@@ -19,6 +19,7 @@ func TestDecline(t *testing.T) {
 	taken := dhcp4.MustParseAddr("198.18.0.105")
 	eachServer(t, func(t *testing.T, kind netlab.ServerKind) {
 		sc := scopeFor(kind, dhcp4.Range{First: taken, Last: taken + 5})
+		sc.Routes = []netlab.Via{via("198.51.100.0/24", "198.18.0.3")} // and no default route, whatever option 3 says (RFC 3442)
 		flags := []string{"--request", taken.String()}
 		if kind == netlab.NetworkdServer {
 			sc.Last, flags = sc.First, nil
@@ -58,7 +59,11 @@ func TestDecline(t *testing.T) {
 			if o.YIAddr() != taken {
 				t.Errorf("systemd-networkd offers %s now", o.YIAddr())
 			}
-			time.Sleep(time.Second)
+			if f, _, err := s.rec.Wait(s.mark, time.Second, func(f *netlab.Frame) bool {
+				return f.From == s.host.Name && f.Type() == dhcp4.Request
+			}); err == nil {
+				t.Errorf("the client asks for the address of the other host again: %s", f)
+			}
 			s.asBefore("without an address")
 		} else {
 			n := leaseOf(s.request("SELECTING", dhcp4.Ack, 5*time.Second))
