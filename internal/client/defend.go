@@ -13,7 +13,8 @@ const (
 	maxConflicts   = 10                 // RFC 5227 1.1: after that many …
 	rateLimit      = 60 * lease.Second  // … one try in this time
 	quietTime      = 600 * lease.Second // without a conflict, after which counting begins anew
-	avoidTime      = 600 * lease.Second // for which an address in conflict is not taken
+	avoidTime      = 600 * lease.Second // for which an address in conflict is not taken, unless
+	avoidTries     = 2                  // is the number of this DISCOVER, and there is no other offer
 	maxAvoided     = 16
 )
 

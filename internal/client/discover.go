@@ -152,7 +152,9 @@ func (m *Machine) offered(r *reply) Reason {
 	switch {
 	case why != None:
 		return why
-	case m.avoided(l.Addr.Addr):
+	case m.avoided(l.Addr.Addr) && m.ex.try < avoidTries:
+		// After that it is taken and checked once more: some servers offer nothing else until
+		// they are told a second time, and the other host may have gone.
 		return AddressAvoided
 	}
 	m.report(r, EventReceived, None)
@@ -168,9 +170,12 @@ func (m *Machine) offered(r *reply) Reason {
 	return None
 }
 
-// better reports whether a is worth more than b: it is the address that was asked
-// for, or its lease is longer. Of equals the first stays.
+// better reports whether a is worth more than b: nobody else had its address, it is the one
+// that was asked for, or its lease is longer. Of equals the first stays.
 func (m *Machine) better(a, b *Lease) bool {
+	if avoided := m.avoided(a.Addr.Addr); avoided != m.avoided(b.Addr.Addr) {
+		return !avoided
+	}
 	if wanted := a.Addr.Addr == m.wanted(); wanted != (b.Addr.Addr == m.wanted()) {
 		return wanted
 	}
