@@ -117,42 +117,33 @@ func TestNakOfAnyServer(t *testing.T) {
 
 			// RENEWING
 			a++
-			v = s.offered(p, a, 8)
-			p.send(p.to(v, dhcp4.Ack, a, 8))
-			s.uses(held{addr: a})
+			s.granted(p, a, 8)
 			v = s.requests("RENEWING")
 			s.deaf(p, deliver(v, a), true)
 			if got := s.host.Addr("eth0"); got != a.Netip() {
 				t.Fatalf("a NAK that does not count took the address: %s", got)
 			}
 			p.send(deliver(v, a))
-			s.state("init", "nak", time.Second)
-			s.gone(time.Second)
+			s.leaves()
 
 			// REBINDING, and REBOOTING after a restart: any server may answer.
 			a++
-			v = s.offered(p, a, 8)
-			p.send(p.to(v, dhcp4.Ack, a, 8))
-			s.uses(held{addr: a})
+			s.granted(p, a, 8)
 			v = s.requests("REBINDING")
 			s.deaf(p, deliver(v, a), false)
 			nak := deliver(v, a)
 			nak.ServerID++
 			p.send(nak)
-			s.state("init", "nak", time.Second)
-			s.gone(time.Second)
+			s.leaves()
 
 			a++
-			v = s.offered(p, a, 60)
-			p.send(p.to(v, dhcp4.Ack, a, 60))
-			s.uses(held{addr: a})
+			s.granted(p, a, 60)
 			s.stop()
 			check(t, s.client.Start())
 			v = s.requests("INIT-REBOOT")
 			s.deaf(p, deliver(v, a), false)
 			p.send(deliver(v, a))
-			s.state("init", "nak", time.Second)
-			s.gone(time.Second)
+			s.leaves()
 			s.offered(p, a+1, 60)
 			s.alive()
 		})
@@ -164,6 +155,20 @@ func (s *stage) offered(p *puppet, a dhcp4.Addr, lifetime uint32) *dhcp4.View {
 	s.t.Helper()
 	p.send(p.to(s.hears(dhcp4.Discover, 20*time.Second), dhcp4.Offer, a, lifetime))
 	return s.requests("SELECTING")
+}
+
+// granted acknowledges that REQUEST too, and waits until the client uses the address.
+func (s *stage) granted(p *puppet, a dhcp4.Addr, lifetime uint32) {
+	s.t.Helper()
+	p.send(p.to(s.offered(p, a, lifetime), dhcp4.Ack, a, lifetime))
+	s.uses(held{addr: a})
+}
+
+// leaves waits until the client says that it was refused, and the address is gone.
+func (s *stage) leaves() {
+	s.t.Helper()
+	s.state("init", "nak", time.Second)
+	s.gone(time.Second)
 }
 
 // requests waits for the client's next REQUEST in the form of a state.
