@@ -142,6 +142,7 @@ func (f *clientFlags) run(cmd *cobra.Command, g *globals, ifname string) error {
 	ctx, cancel := context.WithCancelCause(cmd.Context())
 	defer cancel(nil)
 	stopOnHangUp(ctx, cancel)
+	oneSignalIsEnough(ctx)
 	out := newClientOutput(g, ifname, func() { cancel(errOutputGone) })
 	p := &runner.Process{Interface: ifname, Setup: host, Control: f.control, Applied: tellSystemd, Client: conf, Once: f.once, Report: out.report}
 	if p.Control == "" {
@@ -235,6 +236,22 @@ func stopOnHangUp(ctx context.Context, cancel context.CancelCauseFunc) {
 			signal.Stop(c)
 		}
 	}()
+}
+
+// cleaningUp is how long a client may need at its end.
+const cleaningUp = 5 * time.Second
+
+// oneSignalIsEnough keeps a signal that follows the one that ends the client from having its
+// usual effect until the interface is as it was: timeout(1) sends SIGTERM twice, a session that
+// ends SIGHUP behind SIGTERM, and an impatient user ^C.
+func oneSignalIsEnough(ctx context.Context) {
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		signals = append(signals, syscall.SIGHUP)
+	}
+	c := make(chan os.Signal, 1) // nobody reads it: that it is there is all
+	signal.Notify(c, signals...)
+	context.AfterFunc(ctx, func() { time.AfterFunc(cleaningUp, func() { signal.Stop(c) }) })
 }
 
 // tellSystemd tells it that the interface has an address, and which; c is nil when it has

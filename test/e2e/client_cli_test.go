@@ -205,6 +205,17 @@ func TestClientLeavesNothingBehind(t *testing.T) {
 		}
 		return try(os.FindProcess(pid))(t)
 	}
+	signals := func(all ...os.Signal) func(*netlab.Proc) error {
+		return func(p *netlab.Proc) error {
+			for _, sig := range all {
+				if err := p.Signal(sig); err != nil {
+					return err
+				}
+				time.Sleep(time.Millisecond) // two of a kind at once would be one
+			}
+			return nil
+		}
+	}
 	for _, end := range []struct {
 		name string
 		how  func(*netlab.Proc) error
@@ -212,6 +223,8 @@ func TestClientLeavesNothingBehind(t *testing.T) {
 	}{
 		{"SIGTERM", func(p *netlab.Proc) error { return p.Signal(syscall.SIGTERM) }, 0},
 		{"SIGHUP: the terminal went away", func(p *netlab.Proc) error { return p.Signal(syscall.SIGHUP) }, 0},
+		{"SIGTERM twice, and then SIGHUP: timeout(1), the end of a session", signals(syscall.SIGTERM, syscall.SIGTERM, syscall.SIGHUP), 0},
+		{"^C twice", signals(syscall.SIGINT, syscall.SIGINT), 0},
 		{"SIGTERM to the part without rights", func(p *netlab.Proc) error { return worker(p).Signal(syscall.SIGTERM) }, 0},
 		{"SIGKILL of the part without rights", func(p *netlab.Proc) error { return worker(p).Kill() }, 1},
 	} {
