@@ -35,7 +35,7 @@ func refusals(t *testing.T, kind netlab.ServerKind, byBroadcast bool) {
 	check(t, s.srv.Change(second))
 	s.mark = s.rec.Mark()
 	check(t, s.client.Start())
-	h = s.refused("INIT-REBOOT", h, second, !byBroadcast && delivery(kind))
+	s.refused("INIT-REBOOT", h, second, !byBroadcast && delivery(kind))
 	first, second = second, first
 
 	if kind == netlab.NetworkdServer {
