@@ -2,7 +2,8 @@
 // its clients on two hosts that one wire joins. Beside it, in the same run and on the
 // same wire, it measures ISC dhcpd and an echo server that makes each reply durable
 // and does nothing else: read the ratios, since the machine is shared with whatever
-// else runs on it. It holds benchmarks only and needs root:
+// else runs on it. One ratio is a promise that a test holds: TestClientStart. All of it needs
+// root:
 //
 //	make bench BENCH='Lone|DORA|Offers|Renewals|Start'      # the server
 //	make bench BENCH=ClientStart                            # lessor client beside udhcpc

@@ -200,18 +200,18 @@ func (s *site) memory(field string) int {
 	return must(strconv.Atoi(kib))(s.b) << 10
 }
 
-func check(b *testing.B, err error) {
-	b.Helper()
+func check(tb testing.TB, err error) {
+	tb.Helper()
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
 // must returns v, or ends the benchmark.
-func must[T any](v T, err error) func(*testing.B) T {
-	return func(b *testing.B) T {
-		b.Helper()
-		check(b, err)
+func must[T any](v T, err error) func(testing.TB) T {
+	return func(tb testing.TB) T {
+		tb.Helper()
+		check(tb, err)
 		return v
 	}
 }
