@@ -15,6 +15,11 @@ import (
 // servers. A flood fills it and is then left in the kernel, which counts it.
 const clientBuffer = 256 << 10
 
+// clientFrame is the room for a frame: a message of 4096 octets, more than any client
+// takes, with all headers and IP options. It does not depend on the MTU, which the lease itself
+// may change (option 26) while an answer is on its way.
+const clientFrame = etherLen + 60 + udpLen + 4096
+
 var _ ClientNet = (*Kernel)(nil)
 
 // clientPort is a ClientPort of the kernel. Whether the machine runs with capabilities
@@ -72,7 +77,7 @@ func (k *Kernel) ClientPort(l wire.Link, files []*os.File) (ClientPort, error) {
 		made.close()
 		return nil, fmt.Errorf("open %s: take the sockets over: %w", l.Name, err)
 	}
-	p, err := newPort(l, Identity{Link: l.ID, MAC: l.MAC, Port: udpClient}, made)
+	p, err := newPort(l, Identity{Link: l.ID, MAC: l.MAC, Port: udpClient}, clientFrame, made)
 	if err != nil {
 		return nil, err
 	}

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"lessor/dhcp4"
@@ -401,6 +402,38 @@ func TestClientHolder(t *testing.T) {
 	want := fmt.Sprintf("port 68 on eth0 is used by dhclient (pid %d), so another DHCP client runs here: stop it, or choose another interface", cmd.Process.Pid)
 	if !errors.As(err, &taken) || err.Error() != want || !errors.Is(err, unix.EADDRINUSE) {
 		t.Errorf("%v\nwant %s", err, want)
+	}
+}
+
+// TestClientMTU: the MTU grows while a port is open, and messages that only now fit come in
+// whole, up to the longest that a client takes.
+func TestClientMTU(t *testing.T) {
+	b := newBed(t)
+	l, peer := clientReady(t, b)
+	p, err := b.kernel.OpenClient(l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	grow := func(name string) func() error {
+		return func() error {
+			i, err := netlink.LinkByName(name)
+			if err != nil {
+				return err
+			}
+			return netlink.LinkSetMTU(i, 9000)
+		}
+	}
+	b.server.do(t, grow("eth0"))
+	b.far.do(t, grow(peer.name))
+	late := time.AfterFunc(5*time.Second, func() { p.Close() })
+	defer late.Stop()
+	for _, n := range []int{300, 1473, 4096} {
+		peer.Send(offer(l.MAC, strings.Repeat("x", n)))
+		var batch link.Batch
+		if err := p.Receive(&batch); err != nil || len(batch.Packets) != 1 || len(batch.Packets[0].Data) != n {
+			t.Errorf("%d octets: %v, received %d messages, refused %v", n, err, len(batch.Packets), batch.Bad)
+		}
 	}
 }
 

@@ -92,7 +92,7 @@ func (m Missing) String() string {
 // these differences: it brings UDP datagrams to port 68 whose frame is for this
 // interface or a broadcast, whatever their IP destination, since a client is answered at
 // an address that it does not have yet; and it brings ARP messages only about watched
-// addresses.
+// addresses. A change of the interface's MTU does not matter to it.
 type ClientPort interface {
 	Port
 

@@ -48,7 +48,8 @@ func (k *Kernel) Open(l wire.Link) (Port, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newPort(l, Identity{Link: l.ID, MAC: l.MAC, Port: udpServer, Locals: &k.locals}, made)
+	id := Identity{Link: l.ID, MAC: l.MAC, Port: udpServer, Locals: &k.locals}
+	return newPort(l, id, max(leastFrame, etherLen+l.MTU), made)
 }
 
 // sockets are the parts of a port, in this order: the holder of the UDP port, the packet
@@ -63,9 +64,10 @@ func (s *sockets) close() {
 	}
 }
 
-// newPort makes a port of its sockets, which it takes over. It needs no capability.
-func newPort(l wire.Link, id Identity, made sockets) (*port, error) {
-	p := &port{link: l, id: id, frame: max(leastFrame, etherLen+l.MTU), hold: made[0]}
+// newPort makes a port of its sockets, which it takes over, for frames of up to frame
+// octets. It needs no capability.
+func newPort(l wire.Link, id Identity, frame int, made sockets) (*port, error) {
+	p := &port{link: l, id: id, frame: frame, hold: made[0]}
 	var got int
 	var err error
 	if cerr := made[1].raw.Control(func(fd uintptr) {

@@ -2,6 +2,8 @@ package client
 
 import (
 	"bytes"
+	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -40,6 +42,7 @@ var texts = []string{
 const hook = `#!/bin/sh
 export -p > ` + loot + `/env.$$
 while IFS= read -r line || [ -n "$line" ]; do printf '%s\n' "$line"; done > ` + loot + `/json.$$
+: > ` + loot + `/done.$$
 `
 
 // withHook puts the hook program where one may be, and returns the stage.
@@ -145,6 +148,7 @@ func TestHostileText(t *testing.T) {
 			p.raw(p.frame(r, b))
 			s.state("bound", "ack", 2*time.Second)
 			rounds++
+			s.hookRuns(rounds + 1) // the one of "bound" was the first
 		}
 	}
 	// A NAK tells why, for people.
@@ -160,7 +164,7 @@ func TestHostileText(t *testing.T) {
 	s.stillAlive(p, a, life, parent, worker)
 
 	// The hook is told of each: bound, the renewals, lost, bound, renewed.
-	runs := s.hookRuns(rounds + 4)
+	runs := len(s.hookRuns(rounds + 4))
 	started := 0
 	for _, prog := range stop() {
 		if started++; prog != "/run/hostile/hook" {
@@ -170,34 +174,51 @@ func TestHostileText(t *testing.T) {
 	if runs != rounds+4 || started != runs-1 { // the first ran before it was watched
 		t.Errorf("%d ACKs, %d programs started, %d runs of the hook", rounds, started, runs)
 	}
+	s.toldWell()
 	s.clean()
 	t.Logf("%d ACKs with text in every option, %d runs of the hook, no other program", rounds, runs)
 	s.stop()
 }
 
-// hookRuns waits for n runs of the hook and looks at what they were told.
-func (s *stage) hookRuns(n int) int {
+// hookRuns waits for n runs of the hook: until they have written all that they do.
+func (s *stage) hookRuns(n int) (files []string) {
 	s.t.Helper()
-	var files []string
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end) && len(files) < n; time.Sleep(20 * time.Millisecond) {
-		files = try(filepath.Glob(s.host.Path(loot + "/env.*")))(s.t)
+	for end := time.Now().Add(10 * time.Second); len(files) < n; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			s.t.Fatalf("the hook ran %d times, want %d", len(files), n)
+		}
+		files = try(filepath.Glob(s.host.Path(loot + "/done.*")))(s.t)
 	}
+	return files
+}
+
+// toldWell looks at what the hooks were told: an environment of one alphabet, and an
+// input that is one line of JSON.
+func (s *stage) toldWell() {
+	s.t.Helper()
 	line := regexp.MustCompile(`^export [A-Z_0-9a-z]+='[A-Za-z0-9._:@/-]{0,255}'$`)
-	for _, f := range files {
+	for _, f := range try(filepath.Glob(s.host.Path(loot + "/env.*")))(s.t) {
 		for _, l := range strings.Split(strings.TrimSpace(string(try(os.ReadFile(f))(s.t))), "\n") {
 			if !line.MatchString(l) {
 				s.t.Fatalf("the hook's environment holds %q", l)
 			}
 		}
 	}
-	return len(files)
+	for _, f := range try(filepath.Glob(s.host.Path(loot + "/json.*")))(s.t) {
+		b := bytes.TrimSpace(try(os.ReadFile(f))(s.t))
+		if !json.Valid(b) || bytes.ContainsAny(b, "\n\r\x00\x1b") {
+			s.t.Fatalf("the hook's input is %q", b)
+		}
+	}
 }
+
+var hookFile = regexp.MustCompile(`^(env|json|done)\.[0-9]+$`)
 
 // clean expects that nothing but the hook wrote, and that no text came to where names are.
 func (s *stage) clean() {
 	s.t.Helper()
 	for _, e := range try(os.ReadDir(s.host.Path(loot)))(s.t) {
-		if !strings.HasPrefix(e.Name(), "env.") && !strings.HasPrefix(e.Name(), "json.") {
+		if !hookFile.MatchString(e.Name()) {
 			s.t.Errorf("the file %s appeared", e.Name())
 		}
 	}
@@ -251,5 +272,27 @@ func TestHostileOptions(t *testing.T) {
 	}
 	t.Logf("%d ACKs", rounds)
 	s.stillAlive(p, a, 500, parent, worker)
+	s.stop()
+}
+
+// TestMTUOfEachAnswer: each ACK brings a larger MTU, and the next renewal begins while the
+// interface is still changing: no answer is missed, whenever it comes.
+func TestMTUOfEachAnswer(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, "--conflict-detection", "off")
+	p := newPuppet(t, s.lab, s.sw, "server")
+	a := firstPool.First
+	check(t, s.client.Start())
+	p.send(p.to(s.hears(dhcp4.Discover, 20*time.Second), dhcp4.Offer, a, 500))
+	p.send(p.to(s.requests("SELECTING"), dhcp4.Ack, a, 500))
+	s.uses(held{addr: a})
+	for i := range 60 {
+		s.control("renew")
+		r := p.to(s.requests("RENEWING"), dhcp4.Ack, a, 500)
+		r = r.set(dhcp4.Option{Code: dhcp4.OptInterfaceMTU, Data: binary.BigEndian.AppendUint16(nil, uint16(1600+100*i))})
+		time.Sleep(time.Duration(i%6) * 5 * time.Millisecond)
+		p.send(r)
+		s.state("bound", "ack", 2*time.Second)
+	}
 	s.stop()
 }

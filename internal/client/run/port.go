@@ -28,7 +28,6 @@ const (
 // openPort is a port and the batches that go round between its receiver and the loop.
 type openPort struct {
 	port     link.ClientPort
-	mtu      int // of the link when it was opened
 	received chan received
 	free     chan *link.Batch
 	gone     chan struct{} // closed when the loop has done with it
@@ -73,12 +72,9 @@ func (l *loop) linkChanged(now lease.Instant, r linkReport) {
 	case r.link == nil || !sameInterface(c.link, r.link):
 		l.linkDown(now)
 	case c.link.MTU != r.link.MTU:
-		// The network is the same: what changed may be the lease's doing (option 26). Sockets
-		// whose buffers are large enough stay open: an answer may be on its way to them.
+		// The network is the same: what changed may be the lease's doing (option 26). The sockets
+		// stay open: an answer may be on its way to them.
 		c.tell = true
-		if c.port != nil && r.link.MTU > c.port.mtu {
-			l.closePort()
-		}
 	}
 	switch {
 	case r.link != nil:
@@ -149,7 +145,7 @@ func (l *loop) openPort(now lease.Instant) {
 	}
 	l.report.clear("link")
 	l.report.clear("port")
-	p := &openPort{port: port, mtu: c.link.MTU, received: make(chan received), free: make(chan *link.Batch, batchesPerPort),
+	p := &openPort{port: port, received: make(chan received), free: make(chan *link.Batch, batchesPerPort),
 		gone: make(chan struct{}), done: make(chan struct{})}
 	for range batchesPerPort {
 		p.free <- new(link.Batch)
