@@ -167,7 +167,7 @@ func (s *stage) returns(h held, sc netlab.Scope, start func() error) held {
 	}
 	n := leaseOf(req, ack)
 	s.uses(n)
-	s.state("bound", "ack", 2*time.Second)
+	s.state("bound", "ack", 5*time.Second)
 	s.configured(n, sc)
 	return n
 }
@@ -182,7 +182,7 @@ func (s *stage) releases(h held) {
 	if v.CIAddr() != h.addr || sid != h.server || f.Dst != h.server || f.DstMAC != s.srv.Host.MAC("eth0") || e2e.Requested(v) != 0 {
 		s.t.Errorf("the RELEASE is %s", f)
 	}
-	_, err := s.srv.AwaitRecord(h.addr.Netip(), netlab.RecordReleased, 2*time.Second)
+	_, err := s.srv.AwaitRecord(h.addr.Netip(), netlab.RecordReleased, 5*time.Second)
 	if err != nil {
 		s.t.Error(err)
 	}
@@ -190,52 +190,6 @@ func (s *stage) releases(h held) {
 	s.control("renew")
 	n := leaseOf(s.request("SELECTING", dhcp4.Ack, 5*time.Second))
 	s.uses(n)
-}
-
-// A lease that nobody extends: the address is used until its end, and not a second longer.
-// Routes come from option 3 here.
-func TestExpiry(t *testing.T) {
-	eachServer(t, func(t *testing.T, kind netlab.ServerKind) {
-		sc := scopeFor(kind, firstPool)
-		if kind != netlab.Dnsmasq {
-			sc.Lifetime = 16 * time.Second
-		}
-		if kind != netlab.NetworkdServer { // it would need the option as octets
-			sc.Search = []string{"lab.example", "example.net"}
-		}
-		s := newServed(t, kind, sc)
-		h := s.bind()
-		s.configured(h, sc)
-		s.block(netlab.BlockDHCP)
-		s.expires(h)
-		s.asBefore("after the lease ended")
-		s.block(netlab.BlockNothing)
-		again := leaseOf(s.request("SELECTING", dhcp4.Ack, 70*time.Second))
-		s.uses(again)
-		s.configured(again, sc)
-		s.stop()
-	})
-}
-
-// expires waits for the end of the lease and expects the address to go then: at most a second
-// later, and not more than a second before.
-func (s *stage) expires(h held) {
-	s.t.Helper()
-	gone := s.gone(time.Until(h.end()) + 3*time.Second)
-	late := gone.Sub(h.end())
-	s.t.Logf("the address went %s after the end of its lease", late.Round(time.Millisecond))
-	if late > time.Second || late < -time.Second {
-		s.t.Errorf("the address went %s after the end of its lease of %s", late, h.life)
-	}
-	s.awaitLine("removed because it expired", 2*time.Second, func(l *run.Line) bool {
-		return l.Event == "removed" && l.Reason == "expired"
-	})
-	for _, f := range s.rec.Frames() {
-		if f.From == s.host.Name && f.Time.After(h.end().Add(100*time.Millisecond)) && (f.Src == h.addr || f.ARP != nil && f.ARP.SenderIP == h.addr) {
-			s.t.Errorf("the address is used after its end: %s", &f)
-		}
-	}
-	s.alive()
 }
 
 // Two servers that know nothing of each other: the client takes the first OFFER that
