@@ -144,7 +144,11 @@ func startWorker(t *testing.T, b *bed, l wire.Link, files []*os.File) *bufio.Rea
 	}
 	b.server.do(t, cmd.Start)
 	t.Cleanup(func() {
-		cmd.Process.Kill()
+		late := time.AfterFunc(5*time.Second, func() { cmd.Process.Kill() })
+		defer late.Stop()
+		if t.Failed() {
+			cmd.Process.Kill()
+		}
 		if err := cmd.Wait(); err != nil && !t.Failed() {
 			t.Errorf("the worker ended with %v", err)
 		}
