@@ -113,6 +113,7 @@ func mistypedCommand(cmd *cobra.Command, name string) error {
 
 // run is lessor client IFACE, in both of its processes.
 func (f *clientFlags) run(cmd *cobra.Command, g *globals, ifname string) error {
+	f.once = f.once && !f.dryRun // which ends by itself, and gets no address
 	f.timeout = g.timeout
 	if !cmd.Flags().Changed("timeout") {
 		f.timeout = onceTimeout

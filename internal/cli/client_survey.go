@@ -217,6 +217,9 @@ func (f *clientFlags) listOffers(ctx context.Context, g *globals, n link.ClientN
 	if err := out.close(); err != nil {
 		return err
 	}
+	if len(offers) == client.MaxOffers && !g.quiet {
+		fmt.Fprintf(g.stderr, "lessor: only the first %d offers are kept: there may be more servers, or somebody floods %s\n", len(offers), ifname)
+	}
 	if len(offers) == 0 {
 		return exitf(ExitBad, "no server answered on %s within %v", ifname, f.timeout)
 	}

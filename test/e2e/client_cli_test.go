@@ -122,6 +122,7 @@ func TestClientDryRun(t *testing.T) {
 		t.Errorf("the offers are %+v", offers)
 	}
 	s.ask(0, "eth0 --dry-run --timeout 1s", "SERVER\tHW-ADDRESS\tADDRESS", "198.18.0.1\t", "198.18.0.2\t", "1h00m", "198.18.0.53")
+	s.ask(0, "eth0 --dry-run --once --timeout 1s", "198.18.0.1\t", "198.18.0.2\t")
 	s.ask(5, "eht0 --dry-run", `no interface "eht0"`, "Did you mean eth0?")
 	s.ask(2, "eth0 --dry-run -o xml", "xml")
 	s.address(false)
