@@ -117,7 +117,7 @@ func (c *Client) Start() error {
 		s.Args = append(s.Args, c.Ifname)
 	case Networkd:
 		err = c.writeFile("/etc/systemd/network/10-"+c.Ifname+".network", fmt.Sprintf(networkdConf, c.Ifname))
-		s.Args = []string{path}
+		s.Args, s.Guard = []string{path}, true
 		s.Env = []string{"SYSTEMD_LOG_LEVEL=debug", "SYSTEMD_LOG_TARGET=console"}
 	case Lessor:
 		// Its own directory for leases would be the real one where this machine has it not:

@@ -20,8 +20,11 @@ func TestClientsGetAnAddress(t *testing.T) {
 	if err := s.Join(srv, "eth0", "198.18.0.1/24"); err != nil {
 		t.Fatal(err)
 	}
-	must(srv.Start(Spec{Args: []string{"dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--log-facility=-",
-		"--user=root", "--dhcp-authoritative", "--dhcp-range=198.18.0.100,198.18.0.199,120", "--dhcp-option=6,198.18.0.53", "--dhcp-leasefile=" + srv.Path("/run/leases")}}))(t)
+	dnsmasq := srv.Server(Dnsmasq, "eth0", Scope{Subnet: netip.MustParsePrefix("198.18.0.1/24"), First: netip.MustParseAddr("198.18.0.100"),
+		Last: netip.MustParseAddr("198.18.0.199"), Lifetime: 120 * time.Second, DNS: []netip.Addr{netip.MustParseAddr("198.18.0.53")}})
+	if err := dnsmasq.Start(); err != nil {
+		t.Fatal(err)
+	}
 	for _, k := range Kinds {
 		h := must(l.Host(string(k)))(t)
 		if err := s.Join(h, "eth0"); err != nil {

@@ -2,12 +2,12 @@ package netlab
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -230,25 +230,44 @@ func TestKilledLabLeavesNothing(t *testing.T) {
 	cmd := exec.Command("/proc/self/exe", "-test.run=^TestKilledLabLeavesNothing$", "-test.v")
 	cmd.Env = append(os.Environ(), "NETLAB_CRASH=1")
 	out, _ := cmd.CombinedOutput()
-	_, pid, found := strings.Cut(string(out), "started ")
+	_, mark, found := strings.Cut(strings.TrimSpace(string(out)), "started ")
 	if !found {
 		t.Fatalf("the other process wrote %q", out)
 	}
-	pid, _, _ = strings.Cut(pid, "\n")
-	for end := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		if _, err := os.Stat("/proc/" + pid); err != nil {
-			return
-		}
+	for end := time.Now().Add(5 * time.Second); running(t, mark, -1) != ""; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("process %s still runs", pid)
+			t.Fatalf("process %s still runs", running(t, mark, -1))
 		}
 	}
 }
 
+// running is the command line of a process that has mark in it, of the user or of any
+// for a negative one; "" if there is none.
+func running(t *testing.T, mark string, uid int) string {
+	for _, dir := range must(filepath.Glob("/proc/[0-9]*"))(t) {
+		b, err := os.ReadFile(dir + "/cmdline")
+		if err != nil || !strings.Contains(string(b), mark) {
+			continue
+		}
+		if fi, err := os.Stat(dir); err == nil && (uid < 0 || fi.Sys().(*syscall.Stat_t).Uid == uint32(uid)) {
+			return dir + ": " + strings.ReplaceAll(string(b), "\x00", " ")
+		}
+	}
+	return ""
+}
+
+// crashingLab starts a program that starts another, and one that changes its user, and is killed.
 func crashingLab(t *testing.T) {
 	l := must(New(t.TempDir()))(t)
 	h := must(l.Host("a"))(t)
-	p := must(h.Start(Spec{Args: []string{"sh", "-c", "sleep 100 & wait"}, PIDNamespace: true}))(t)
-	os.Stdout.WriteString("started " + strconv.Itoa(p.PID()) + "\n")
+	mark := fmt.Sprintf("100.%d", os.Getpid()) // an odd number of seconds
+	must(h.Start(Spec{Args: []string{"sh", "-c", "sleep " + mark + " & wait"}, PIDNamespace: true}))(t)
+	must(h.Start(Spec{Args: []string{"setpriv", "--reuid=65534", "--clear-groups", "sleep", mark}, Guard: true}))(t)
+	for end := time.Now().Add(5 * time.Second); running(t, mark, 65534) == ""; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the second program did not change its user")
+		}
+	}
+	os.Stdout.WriteString("started " + mark + "\n")
 	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 }

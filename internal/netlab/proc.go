@@ -24,6 +24,11 @@ type Spec struct {
 	// handler, other than SIGKILL, does not reach it then.
 	PIDNamespace bool
 
+	// Guard is PIDNamespace with a shell as process 1, to which alone signals go. It is for
+	// programs that change their user or capabilities: the kernel then forgets that they are to be killed
+	// when this process ends, but not that of the shell.
+	Guard bool
+
 	// Stay lets the program go on when this process ends; Lab.Close still kills it, Lab.Leave
 	// does not. Its output must go to a file, LogFile.
 	Stay bool
@@ -53,7 +58,11 @@ func (h *Host) Start(s Spec) (*Proc, error) {
 	p := &Proc{Name: s.Args[0], done: make(chan struct{})}
 	p.out.onLine = s.OnLine
 	err := h.Do(func() error {
-		p.cmd = exec.Command(s.Args[0], s.Args[1:]...)
+		args := s.Args
+		if s.Guard {
+			args = append([]string{"/bin/sh", "-c", `"$@" & wait $!`, "sh"}, args...)
+		}
+		p.cmd = exec.Command(args[0], args[1:]...)
 		p.cmd.Env = append(os.Environ(), s.Env...)
 		p.cmd.Dir = s.Dir
 		p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
@@ -70,7 +79,7 @@ func (h *Host) Start(s Spec) (*Proc, error) {
 		if !s.Stay {
 			attr.Pdeathsig = syscall.SIGKILL
 		}
-		if s.PIDNamespace {
+		if s.PIDNamespace || s.Guard {
 			attr.Cloneflags = syscall.CLONE_NEWPID
 		}
 		p.cmd.SysProcAttr = attr

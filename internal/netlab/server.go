@@ -127,10 +127,12 @@ func (s *Server) Start() error {
 	}
 	spec := Spec{Args: append([]string{program}, s.arguments()...)}
 	switch s.Kind {
+	case Dnsmasq:
+		spec.Guard = true
 	case Kea:
 		spec.Env = []string{"KEA_LOCKFILE_DIR=" + s.file(""), "KEA_PIDFILE_DIR=" + s.file("")}
 	case NetworkdServer:
-		spec.PIDNamespace = true
+		spec.Guard = true
 		spec.Env = []string{"SYSTEMD_LOG_LEVEL=debug", "SYSTEMD_LOG_TARGET=console", "SYSTEMD_LOG_COLOR=0"}
 	case LessorServer:
 		if s.notify == nil {
