@@ -51,7 +51,7 @@ func (m *Machine) networkChanged() {
 func (m *Machine) leave(why Reason) {
 	m.deconfigure(why)
 	m.clear()
-	m.gateway, m.lost, m.wish, m.naks, m.acquired = gateway{}, false, 0, 0, lease.Never
+	m.gateway, m.lost, m.wish, m.naks, m.silent, m.acquired = gateway{}, false, 0, 0, 0, lease.Never
 	m.setState(Init, why)
 }
 
@@ -156,6 +156,9 @@ func (m *Machine) offered(r *reply) Reason {
 		// After that it is taken and checked once more: some servers offer nothing else until
 		// they are told a second time, and the other host may have gone.
 		return AddressAvoided
+	}
+	if r.server == m.silent && m.ex.try < avoidTries {
+		return ServerSilent // or one server that never acknowledges keeps us from all others
 	}
 	m.report(r, EventReceived, None)
 	if !m.offer.there || m.better(&l, &m.offer.lease) {

@@ -72,6 +72,7 @@ type Machine struct {
 	attach   bool       // the latter
 	acquired int64      // since when an address is being sought; lease.Never when it is not
 	naks     int        // in a row
+	silent   dhcp4.Addr // the server that offered last and then did not answer; 0: none
 
 	check     check
 	conflicts conflicts

@@ -49,6 +49,7 @@ const (
 	ServerDenied
 	OtherAddress
 	AddressAvoided
+	ServerSilent
 	NotRapid
 	LeaseOver
 
@@ -122,6 +123,7 @@ var reasons = [NumReasons]reasonText{
 	OtherServer:    {"other-server", "it is from another server than the chosen one"},
 	ServerDenied:   {"server-denied", "the server is not one of those that are allowed"},
 	OtherAddress:   {"other-address", "it is for another address than the one asked for"},
+	ServerSilent:   {"server-silent", "the server did not answer the REQUEST for its last offer: others come first"},
 	AddressAvoided: {"address-avoided", "the address was in use by another host a short time ago"},
 	NotRapid:       {"not-rapid", "an acknowledgement at once was not asked for, or is not marked as such"},
 	LeaseOver:      {"lease-over", "the lease had ended before the answer came"},

@@ -115,7 +115,7 @@ func (m *Machine) take(l *Lease) {
 
 // bind puts the lease to use.
 func (m *Machine) bind(why Reason) {
-	m.naks, m.lost, m.acquired, m.wish, m.request = 0, false, lease.Never, m.lease.Addr.Addr, 0
+	m.silent, m.naks, m.lost, m.acquired, m.wish, m.request = 0, 0, false, lease.Never, m.lease.Addr.Addr, 0
 	m.configure()
 	m.setState(Bound, why)
 	m.watch()

@@ -62,6 +62,7 @@ func (m *Machine) retry() {
 			m.sendSelect()
 			return
 		}
+		m.silent = m.offer.lease.Server
 		m.pause(NoAnswer, 0)
 	case Rebooting:
 		if m.ex.try < rebootTries {
