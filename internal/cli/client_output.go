@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/term"
 
+	"lessor/internal/client"
 	runner "lessor/internal/client/run"
 )
 
@@ -35,6 +36,7 @@ type clientOutput struct {
 	screen *clientScreen // nil: no terminal
 	stamps bool
 	last   *runner.Status
+	unfit  map[string]bool // why offers were not taken, as far as it was said since the client was bound
 	failed bool
 }
 
@@ -150,8 +152,8 @@ func (o *clientOutput) put(s shown) {
 		}
 		o.check(o.json.Encode(s.line))
 	case o.screen != nil:
-		o.screen.see(s, o.g.verbose)
-	case worthALine(s.line, o.g.verbose) && !o.g.quiet:
+		o.screen.see(s, o.g.verbose || o.news(s.line))
+	case worthALine(s.line, o.g.verbose || o.news(s.line)) && !o.g.quiet:
 		text := lineText(s.line, o.status(s), o.g)
 		if o.stamps {
 			text = o.g.stamp(s.line.At) + " " + text
@@ -159,6 +161,32 @@ func (o *clientOutput) put(s shown) {
 		fmt.Fprintln(o.g.stderr, text) // talk that cannot be written is not worth an address
 	}
 }
+
+// news reports whether l is the first answer since the client was bound that is for it and
+// is not taken for that reason: without a word of it nobody sees why the client has no address.
+func (o *clientOutput) news(l *runner.Line) bool {
+	switch {
+	case l.Event == "state" && l.To == "bound":
+		o.unfit = nil
+	case l.Event == "ignored" && unfitReasons[l.Reason] && !o.unfit[l.Reason]:
+		if o.unfit == nil {
+			o.unfit = map[string]bool{}
+		}
+		o.unfit[l.Reason] = true
+		return true
+	}
+	return false
+}
+
+// unfitReasons are those for which an answer to our question is no lease.
+var unfitReasons = func() map[string]bool {
+	m := map[string]bool{}
+	for _, r := range []client.Reason{client.NoServerID, client.ServerDenied, client.AddressAvoided, client.ServerSilent, client.LeaseTooLong,
+		client.LeaseBadServer, client.LeaseNoTime, client.LeaseZeroTime, client.LeaseBadAddress, client.LeaseBadMask, client.LeaseNotHost} {
+		m[r.String()] = true
+	}
+	return m
+}()
 
 func (o *clientOutput) status(s shown) *runner.Status {
 	if s.status != nil {

@@ -209,6 +209,32 @@ func TestClientLines(t *testing.T) {
 	}
 }
 
+// TestClientSaysWhyItTakesNoOffer: once for each reason, until it is bound; answers to
+// others' questions are not worth a word.
+func TestClientSaysWhyItTakesNoOffer(t *testing.T) {
+	var stderr bytes.Buffer
+	o := newClientOutput(&globals{stdout: &bytes.Buffer{}, stderr: &stderr, environ: []string{"JOURNAL_STREAM=8:1"}}, "eth0", func() {})
+	ignored := func(reason string) {
+		o.one(shown{line: &runner.Line{Interface: "eth0", Event: "ignored", Message: "offer", Server: "192.0.2.1", Reason: reason}})
+	}
+	for range 3 {
+		ignored("bad-mask")
+		ignored("server-denied")
+		ignored("other-xid")
+		ignored("not-expected")
+	}
+	o.one(shown{line: &runner.Line{Interface: "eth0", Event: "state", From: "checking", To: "bound"}})
+	ignored("bad-mask")
+	const offer = "eth0: ignored OFFER from 192.0.2.1: "
+	want := offer + "the subnet mask is no mask, or shorter than 8 bits (bad-mask)\n" +
+		offer + "the server is not one of those that are allowed (server-denied)\n" +
+		"eth0: CHECKING → BOUND\n" +
+		offer + "the subnet mask is no mask, or shorter than 8 bits (bad-mask)\n"
+	if stderr.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", stderr.String(), want)
+	}
+}
+
 // TestClientJSONLines: -o jsonl writes everything to standard output, each thing one object.
 func TestClientJSONLines(t *testing.T) {
 	var stdout, stderr bytes.Buffer
