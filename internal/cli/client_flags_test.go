@@ -72,7 +72,7 @@ func TestClientFlags(t *testing.T) {
 }
 
 func TestClientRequestOption(t *testing.T) {
-	_, c, _, err := parseClient(t, "--request-option", "root-path", "--request-option", "3", "--request-option", "224", "--no-routes")
+	_, c, _, err := parseClient(t, "--request-option", "root-path", "--request-option", "3", "--request-option", "224")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,11 +83,6 @@ func TestClientRequestOption(t *testing.T) {
 	for _, code := range []dhcp4.Code{1, 3, 6, 17, 224} {
 		if count[code] != 1 {
 			t.Errorf("option %d is asked for %d times in %v", code, count[code], c.Params)
-		}
-	}
-	for _, code := range routeOptions {
-		if count[code] != 0 {
-			t.Errorf("with --no-routes option %d is asked for", code)
 		}
 	}
 }

@@ -62,12 +62,7 @@ func (f *clientFlags) asked(c *client.Config) error {
 	if len(f.requestOptions) == 0 {
 		return nil
 	}
-	for _, code := range client.DefaultParams {
-		if f.noRoutes && slices.Contains(routeOptions, code) {
-			continue // what is refused need not be sent
-		}
-		c.Params = append(c.Params, code)
-	}
+	c.Params = slices.Clone(client.DefaultParams)
 	for _, name := range f.requestOptions {
 		code, _, err := optionArg("request-option", name)
 		if err != nil {
@@ -82,9 +77,6 @@ func (f *clientFlags) asked(c *client.Config) error {
 	}
 	return nil
 }
-
-// routeOptions are what --no-routes refuses.
-var routeOptions = []dhcp4.Code{dhcp4.OptClasslessStaticRoute, dhcp4.OptMSClasslessStaticRoute, dhcp4.OptStaticRoutes}
 
 // notAskable are the options for which no client can ask.
 var notAskable = map[dhcp4.Code]string{

@@ -156,8 +156,7 @@ func (m *Machine) offered(r *reply) Reason {
 		// After that it is taken and checked once more: some servers offer nothing else until
 		// they are told a second time, and the other host may have gone.
 		return AddressAvoided
-	}
-	if r.server == m.silent && m.ex.try < avoidTries {
+	case r.server == m.silent && m.ex.try < avoidTries:
 		return ServerSilent // or one server that never acknowledges keeps us from all others
 	}
 	m.report(r, EventReceived, None)

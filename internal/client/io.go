@@ -167,7 +167,7 @@ type Config struct {
 	FQDN        string         // option 81, sent in place of option 12 (RFC 4702 3.1); "" for none
 	UserClass   []string       // option 77 (RFC 3004), each 1 to 255 octets
 	VendorClass string         // option 60; "" for none
-	Params      []dhcp4.Code   // option 55; nil: DefaultParams
+	Params      []dhcp4.Code   // option 55, but for what is refused anyway; nil: DefaultParams
 	Options     []dhcp4.Option // further options of DISCOVER and REQUEST, as the user set them: none that the client sends itself
 	Request     dhcp4.Addr     // the address to ask for until there is a lease or a NAK; 0 for none
 	Lifetime    uint32         // option 51 to ask for, seconds; 0 for none

@@ -66,11 +66,12 @@ func newComposer(c *Config) composer {
 // params are the options to ask for: none that is refused anyway, and 108 when an
 // answer would be followed (RFC 8925 3.1).
 func (c *Config) params() []dhcp4.Code {
-	if c.Params != nil {
-		return c.withIPv6Only(c.Params)
+	wanted := c.Params
+	if wanted == nil {
+		wanted = DefaultParams
 	}
-	var out []dhcp4.Code
-	for _, code := range DefaultParams {
+	out := make([]dhcp4.Code, 0, len(wanted))
+	for _, code := range wanted {
 		if c.NoRoutes && (code == dhcp4.OptClasslessStaticRoute || code == dhcp4.OptMSClasslessStaticRoute || code == dhcp4.OptStaticRoutes) {
 			continue
 		}
