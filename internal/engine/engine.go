@@ -23,7 +23,6 @@ import (
 	"lessor/internal/lease"
 	"lessor/internal/link"
 	"lessor/internal/policy"
-	"lessor/internal/server"
 	"lessor/internal/store"
 	"lessor/internal/wire"
 )
@@ -57,8 +56,8 @@ type Engine struct {
 
 	in    chan input
 	calls chan func()
-	jobs  chan *job
-	done  chan *job
+	jobs  chan *Job
+	done  chan *Job
 	ports *ports
 
 	cancelPorts context.CancelFunc
@@ -87,8 +86,8 @@ func Load(ctx context.Context, c Config) (*Engine, error) {
 		clock: c.Clock, net: c.Net, store: c.Store, log: c.Log, boot: c.Clock.BootID(),
 		in:       make(chan input, 4*batchesPerPort),
 		calls:    make(chan func(), 16),
-		jobs:     make(chan *job, 1),
-		done:     make(chan *job, 1),
+		jobs:     make(chan *Job, 1),
+		done:     make(chan *Job, 1),
 		loopDone: make(chan struct{}), portsDone: make(chan struct{}),
 	}
 	e.ports = newPorts(e)
@@ -96,60 +95,18 @@ func Load(ctx context.Context, c Config) (*Engine, error) {
 	e.linkNames.Store(&[]wire.Link{})
 	e.missing.Store(&[]link.Missing{})
 	now := e.clock.Now()
-	stored := e.store.Mark()
-	e.mark = lease.StartMark(stored, now, e.boot)
-	e.core = server.New(c.Secret, e.boot)
-	var last uint64
-	records := 0
-	_, err := e.store.Load(ctx, nil, func(bs []lease.Binding) error {
-		for i := range bs {
-			last = max(last, bs[i].Rev)
-			lease.Resume(&bs[i], stored, now, e.boot)
-			e.core.Restore(&bs[i])
-		}
-		records += len(bs)
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("reading the lease store: %w", err)
+	var records int
+	var err error
+	if e.serving, records, err = LoadServing(ctx, c.Store, now, e.boot, c.Secret, c.Log); err != nil {
+		return nil, err
 	}
-	e.hold = NewHold(last)
-	e.alarm, err = e.clock.NewAlarm()
-	if err != nil {
+	if e.alarm, err = e.clock.NewAlarm(); err != nil {
 		return nil, err
 	}
 	e.log.Say(event.StoreLoaded, slog.Int("count", records),
 		slog.String("took", time.Duration(e.clock.Now().M-now.M).Round(time.Microsecond).String()))
-	e.core.SetPolicy(now, c.Policy, e.hold.Effects())
-	e.settle(now)
-	if r := e.store.Recovery(); r.Careful {
-		e.core.SetCareful(now)
-		e.careful = now.M + longestLease(c.Policy, e.core.Table())
-		e.log.Say(event.StoreDamaged, slog.String("reason", r.What), slog.Int("kept", r.Kept), slog.Int("lost", r.Lost))
-	}
+	e.perform(now, e.serving.Begin(now, c.Policy, e.store.Recovery()))
 	return e, nil
-}
-
-// longestLease is the longest finite lease that may be running, in nanoseconds.
-func longestLease(p *policy.Policy, t *lease.Table) int64 {
-	longest := uint32(0)
-	longer := func(s uint32) {
-		if s != lease.Infinite {
-			longest = max(longest, s)
-		}
-	}
-	for _, n := range p.Networks {
-		for _, s := range n.Subnets {
-			longer(s.Max)
-			for _, pool := range s.Pools {
-				longer(pool.Max)
-			}
-		}
-	}
-	for from, more := lease.Slot(0), true; more; more = from != 0 {
-		from = t.Scan(from, 1<<16, func(s lease.Slot) { longer(t.Rec(s).Lifetime) })
-	}
-	return int64(longest) * second
 }
 
 // Start begins to serve. It returns when the state of the interfaces is known and
@@ -189,7 +146,7 @@ func (e *Engine) Stop(ctx context.Context) error {
 func (e *Engine) stop(ctx context.Context) error {
 	e.stopping.Store(true)
 	drained := make(chan struct{})
-	e.do(func() { e.drained = drained })
+	e.do(func() { e.serving.Close(); e.drained = drained })
 	var err error
 	select {
 	case <-drained:

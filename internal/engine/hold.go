@@ -30,11 +30,12 @@ func (g *Group) reset() {
 }
 
 // Out is what may leave now, in order. The slices belong to the Hold and are
-// valid until its next call of Effects, Settle, Next, Done or Abandon.
+// valid until its next call of Effects, Settle, Next or Done.
 type Out struct {
 	Replies []server.Reply
 	Probes  []wire.ARP
 	Events  []server.Event
+	Since   int64 // when the first of it was decided, CLOCK_BOOTTIME; 0: just now
 }
 
 // Undo is what a failure takes back, to be given to Core.Rollback: first

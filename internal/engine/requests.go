@@ -37,7 +37,7 @@ func (e *Engine) Do(ctx context.Context, fn func(now lease.Instant, core *server
 	call := func() {
 		defer close(finished)
 		if state.CompareAndSwap(0, begun) {
-			fn(e.clock.Now(), e.core, e.hold.Effects())
+			fn(e.clock.Now(), e.serving.core, e.serving.hold.Effects())
 		}
 	}
 	select {
@@ -92,7 +92,7 @@ func (e *Engine) Policy() *policy.Policy { return e.policy.Load() }
 // changes meanwhile may be seen before or after. The binding is valid during the
 // call only. An error of fn ends the walk and is returned.
 func (e *Engine) Leases(ctx context.Context, fn func(now lease.Instant, b *lease.Binding) error) error {
-	s := &snapshot{e: e}
+	s := &snapshot{s: e.serving, do: e.do}
 	step := make([]lease.Binding, scanStep)
 	for {
 		n, err := s.next(step)
@@ -117,7 +117,7 @@ func (e *Engine) Leases(ctx context.Context, fn func(now lease.Instant, b *lease
 // Lease is the binding of one address; ok is false when there is none. Its slices
 // belong to the caller.
 func (e *Engine) Lease(ctx context.Context, a dhcp4.Addr) (b lease.Binding, now lease.Instant, ok bool, err error) {
-	s := &snapshot{e: e}
+	s := &snapshot{s: e.serving, do: e.do}
 	err = e.Do(ctx, func(at lease.Instant, core *server.Core, _ *server.Effects) {
 		if slot := core.Table().ByAddr(a); slot != 0 {
 			core.Table().Binding(slot, &b)
@@ -134,8 +134,8 @@ func (e *Engine) Lease(ctx context.Context, a dhcp4.Addr) (b lease.Binding, now 
 func (e *Engine) Release(ctx context.Context, a dhcp4.Addr, immediate bool) error {
 	var answer error
 	err := e.Do(ctx, func(now lease.Instant, core *server.Core, fx *server.Effects) {
-		if e.failing != nil {
-			answer = errStoreFailing{e.failing}
+		if e.serving.failing != nil {
+			answer = errStoreFailing{e.serving.failing}
 			return
 		}
 		answer = core.Release(now, a, immediate, fx)
@@ -194,16 +194,16 @@ func (e *Engine) Status(ctx context.Context) (Status, error) {
 	err := e.Do(ctx, func(now lease.Instant, core *server.Core, _ *server.Effects) {
 		s.Now = now
 		s.Pools, s.Counters, s.Bindings = core.Pools(), *core.Counters(), core.Table().Len()
-		_, s.Waiting = e.hold.Waiting()
-		if e.careful > now.M {
-			s.Careful = time.Duration(e.careful - now.M)
+		_, s.Waiting = e.serving.hold.Waiting()
+		if e.serving.careful > now.M {
+			s.Careful = time.Duration(e.serving.careful - now.M)
 		}
 		switch {
-		case e.failing != nil:
-			s.Problems = append(s.Problems, "the lease store cannot commit: "+e.failing.Error())
-		case e.slow:
+		case e.serving.failing != nil:
+			s.Problems = append(s.Problems, "the lease store cannot commit: "+e.serving.failing.Error())
+		case e.serving.slow:
 			s.Problems = append(s.Problems, "the disk has not answered a commit for "+
-				time.Duration(now.M-e.job.began).Round(time.Second).String())
+				time.Duration(now.M-e.serving.job.Began.M).Round(time.Second).String())
 		}
 	})
 	for _, m := range s.Missing {
