@@ -23,7 +23,7 @@ type Entry struct {
 	Body Body          // what happened, a pointer to one of the types below
 }
 
-// Body is one of Clock, Started, Loaded, Ended, Config, Served, Interface, Commit, StoreState,
+// Body is one of Clock, Started, Loaded, Ended, Config, Served, Interface, Commit, Disk, StoreState,
 // Frame, Happened, Counts, Override, Client, Phase, Usage.
 type Body interface{ Kind() string }
 
@@ -47,13 +47,22 @@ type Started struct {
 	Fresh   bool   // the state directory was empty: a first start
 	Records int    // sum of the Loaded entries before
 	Version string // of the program; "" in the simulator
+	Took    int64  // nanoseconds since the process began, CLOCK_BOOTTIME; 0 when not known
 }
 
 // Ended says that a server process is no more. Power: the machine went down with it, and
 // what was not synced may be lost.
 type Ended struct {
-	Clean bool // it was asked to and finished what it had begun
-	Power bool
+	Clean   bool // it was asked to and finished what it had begun
+	Power   bool
+	Crashed bool // it gave up by itself: nobody had asked it to, killed it or cut the power
+}
+
+// Disk is the truth about the disk below a server's store from T on. Until the first one
+// it works.
+type Disk struct {
+	Broken bool // writes or syncs fail
+	Slow   bool // what works may take more than a second
 }
 
 // Config is a configuration that was offered to a server. Refused: it was bad, and the
@@ -155,6 +164,13 @@ type Client struct {
 	Start    int64
 	End      int64
 	Lifetime uint32
+
+	// How it checks a new address before use (RFC 5227 2.1), in its ClientStart: Probes of
+	// them, at least ProbeMin nanoseconds apart, and ProbeWait after the last. No
+	// probes: it announces the address only, or does nothing.
+	Probes    int
+	ProbeMin  int64
+	ProbeWait int64
 }
 
 // The phases of a run.
@@ -185,6 +201,7 @@ func (*Config) Kind() string     { return "config" }
 func (*Served) Kind() string     { return "served" }
 func (*Interface) Kind() string  { return "interface" }
 func (*Commit) Kind() string     { return "commit" }
+func (*Disk) Kind() string       { return "disk" }
 func (*StoreState) Kind() string { return "store" }
 func (*Frame) Kind() string      { return "frame" }
 func (*Happened) Kind() string   { return "event" }
