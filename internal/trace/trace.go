@@ -24,7 +24,8 @@ type Entry struct {
 }
 
 // Body is one of Clock, Started, Loaded, Ended, Config, Served, Interface, Commit, Disk, StoreState,
-// Frame, Happened, Counts, Override, Client, Phase, Usage.
+// Frame, Happened, Counts, Override, Client, Phase, Usage,
+// Note.
 type Body interface{ Kind() string }
 
 // Clock says how the host's clocks run from T on: at T they show Now, and CLOCK_BOOTTIME
@@ -192,6 +193,10 @@ type Usage struct {
 	Start      bool // the measure to compare with
 }
 
+// Note is a remark for a reader, of what no other entry says: a step of a simulation, a
+// frame that was lost on its way. It has no part in any judgement.
+type Note struct{ Text string }
+
 // Kind is the name of the type in files.
 func (*Clock) Kind() string      { return "clock" }
 func (*Loaded) Kind() string     { return "loaded" }
@@ -210,3 +215,4 @@ func (*Override) Kind() string   { return "override" }
 func (*Client) Kind() string     { return "client" }
 func (*Phase) Kind() string      { return "phase" }
 func (*Usage) Kind() string      { return "usage" }
+func (*Note) Kind() string       { return "note" }
