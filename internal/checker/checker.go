@@ -54,8 +54,8 @@ func New() *Checker {
 	return &Checker{ledger: newLedger(), rules: newRules()}
 }
 
-// newRules are all promises that are judged; each file adds its own.
-func newRules() []rule { return []rule{} }
+// newRules are all promises that are judged.
+func newRules() []rule { return append(leaseRules(), conductRules()...) }
 
 // Entry takes the next entry.
 func (c *Checker) Entry(e *trace.Entry) {
@@ -78,15 +78,19 @@ func (c *Checker) End() []Breach {
 	return c.breaches
 }
 
-// breach reports one; most a rule of a run reports are kept.
+// breach reports one that the entry under way shows.
 func (c *Checker) breach(rule, format string, args ...any) {
-	const most = 100
-	if len(c.breaches) >= most {
-		return
-	}
-	b := Breach{Rule: rule, Entry: c.index, What: fmt.Sprintf(format, args...)}
+	at := mark{entry: c.index}
 	if c.at != nil {
-		b.T, b.Host = c.at.T, c.at.Host
+		at.T, at.host = c.at.T, c.at.Host
 	}
-	c.breaches = append(c.breaches, b)
+	c.breachAt(at, rule, format, args...)
+}
+
+// breachAt reports one of an earlier entry. Most a run shows are kept.
+func (c *Checker) breachAt(at mark, rule, format string, args ...any) {
+	const most = 100
+	if len(c.breaches) < most {
+		c.breaches = append(c.breaches, Breach{Rule: rule, T: at.T, Entry: at.entry, Host: at.host, What: fmt.Sprintf(format, args...)})
+	}
 }

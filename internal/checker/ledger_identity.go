@@ -1,0 +1,109 @@
+package checker
+
+import (
+	"bytes"
+
+	"lessor/dhcp4"
+	"lessor/internal/lease"
+	"lessor/internal/policy"
+)
+
+// ident is who a client says it is: both keys of docs/invariants.md, Identity.
+type ident struct {
+	htype uint8
+	hw    []byte // nil when it is all zeros
+	id    []byte // option 61 of at least two octets, else nil
+}
+
+func identOf(b *lease.Binding) ident { return ident{b.HType, b.HW, b.ClientID} }
+
+// same reports whether who asks as k is the holder of a, which was given to holder: by
+// client identifier where that counts, else by hardware address, or because both
+// match the reservation of a.
+func same(p *policy.Policy, holder, k ident, a dhcp4.Addr) bool {
+	if len(k.id) >= 2 && (p == nil || p.MatchClientID) {
+		if bytes.Equal(holder.id, k.id) {
+			return true
+		}
+	} else if len(k.hw) > 0 && holder.htype == k.htype && bytes.Equal(holder.hw, k.hw) {
+		return true
+	}
+	if p == nil {
+		return false
+	}
+	sn := p.SubnetOf(a)
+	if sn == nil {
+		return false
+	}
+	r := sn.Network.ReservedBy(a)
+	return r != nil && reservationOf(p, sn.Network, k) == r && reservationOf(p, sn.Network, holder) == r
+}
+
+// reservationOf is the reservation of k in a network, or nil.
+func reservationOf(p *policy.Policy, n *policy.Network, k ident) *policy.Reservation {
+	if n == nil {
+		return nil
+	}
+	id := k.id
+	if !p.MatchClientID {
+		id = nil
+	}
+	return n.Reservation(id, k.htype, k.hw)
+}
+
+// verdict is what a configuration says of an address for a client.
+type verdict uint8
+
+const (
+	allowed       verdict = iota
+	outside               // of every subnet of the scope (I11)
+	noPool                // in the scope, and in no pool and no reservation (I11)
+	neverOffered          // excluded, ours, a router's, the network's (I10)
+	reservedOther         // for another client (I9)
+	reservedElse          // the client's place may be its reserved address
+)
+
+// judge says what configuration p, in force on s, has to say of address a for the client
+// of q in network n.
+func (s *server) judge(p *policy.Policy, n *policy.Network, q *request, a dhcp4.Addr) verdict {
+	sn := n.Contains(a)
+	switch {
+	case sn == nil:
+		return outside
+	case a == q.giaddr || s.isOwn(a):
+		return neverOffered
+	}
+	mine := reservationOf(p, n, q.who)
+	if r := n.ReservedBy(a); r != nil {
+		if r == mine {
+			return allowed
+		}
+		return reservedOther
+	}
+	if _, never := sn.NeverOffer[a]; never {
+		return neverOffered
+	}
+	if sn.PoolOf(a) == nil {
+		for _, pool := range sn.Pools {
+			if pool.Range.Contains(a) {
+				return neverOffered
+			}
+		}
+		return noPool
+	}
+	if mine != nil && mine.Addr != 0 {
+		return reservedElse
+	}
+	return allowed
+}
+
+// grace is G(t) in seconds under configuration p.
+func grace(p *policy.Policy, t uint32) uint32 {
+	if p == nil {
+		return lease.MinGrace(t)
+	}
+	if p.Grace < 0 {
+		return lease.Grace(t)
+	}
+	return max(uint32(min(p.Grace, 1<<31)), lease.MinGrace(t))
+}

@@ -1,0 +1,4 @@
+package checker
+
+// leaseRules are the promises about who has which address: I1 to I11.
+func leaseRules() []rule { return nil }
