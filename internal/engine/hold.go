@@ -61,6 +61,7 @@ type Hold struct {
 	flight  *Group // nil: no commit is under way
 	durable uint64 // every change up to this revision is durable
 
+	most    groupBounds
 	replies int // gather.Replies[:replies] and gather.Events[:events] were found waiting
 	events  int
 	out     Out
@@ -69,7 +70,7 @@ type Hold struct {
 // NewHold returns an empty Hold; every change up to revision durable is in the
 // store already.
 func NewHold(durable uint64) *Hold {
-	h := &Hold{durable: durable}
+	h := &Hold{durable: durable, most: groupBounds{maxChanges, maxHeld, maxOctets}}
 	h.gather = &h.groups[0]
 	return h
 }
@@ -237,5 +238,5 @@ func (h *Hold) Waiting() (changes, replies int) {
 // and 4 when it must take no more.
 func (h *Hold) Fill() int {
 	g := h.gather
-	return min(4, max(len(g.Changes)*4/maxChanges, len(g.Replies)*4/maxHeld, g.octets*4/maxOctets))
+	return min(4, max(len(g.Changes)*4/h.most.changes, len(g.Replies)*4/h.most.replies, g.octets*4/h.most.octets))
 }

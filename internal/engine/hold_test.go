@@ -236,6 +236,22 @@ func TestHoldFill(t *testing.T) {
 	}
 }
 
+// TestRareHold: the bounds of a group are felt where a simulated run puts them.
+func TestRareHold(t *testing.T) {
+	for _, r := range []Rare{{Changes: 2}, {Replies: 2}, {Octets: 200}} {
+		h := NewHold(0)
+		h.setRare(r)
+		for i, want := range []int{2, 4} {
+			e := h.Effects()
+			e.Changes = append(e.Changes, lease.Change{After: lease.Binding{Rev: uint64(i + 1)}})
+			e.Replies = append(e.Replies, server.Reply{After: uint64(i + 1), Send: wire.Send{Data: make([]byte, 100)}})
+			if h.Settle(); h.Fill() != want {
+				t.Errorf("%+v: Fill is %d with %d of 2, want %d", r, h.Fill(), i+1, want)
+			}
+		}
+	}
+}
+
 // TestHoldSentOctets: messages that leave at once still use memory of the group
 // while something waits in it, so they count.
 func TestHoldSentOctets(t *testing.T) {

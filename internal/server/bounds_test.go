@@ -36,11 +36,11 @@ func direct(t testing.TB) (*Core, lease.Instant) {
 	return c, now
 }
 
-// TestTablesAreBounded is I22: a million packets and ARP messages of stations that change
-// everything about themselves, and every interface address in the world, fill no table
-// beyond what it may hold.
-func TestTablesAreBounded(t *testing.T) {
-	c, now := direct(t)
+// filled is how much the tables held at most.
+type filled struct{ asked, passed, waiting, buckets, offers int }
+
+// flood sends packets and ARP messages of stations that change everything about themselves.
+func flood(c *Core, now lease.Instant, packets int) (seen filled) {
 	r := rand.New(rand.NewPCG(3, 4))
 	var e Effects
 	opts := [][]dhcp4.Option{
@@ -49,9 +49,8 @@ func TestTablesAreBounded(t *testing.T) {
 		{{Code: dhcp4.OptDHCPMessageType, Data: []byte{3}}, {Code: dhcp4.OptDHCPRequestedAddress}, {Code: dhcp4.OptDHCPServerIdentifier, Data: []byte{198, 18, 0, 1}}},
 		{{Code: dhcp4.OptDHCPMessageType, Data: []byte{4}}, {Code: dhcp4.OptDHCPRequestedAddress}, {Code: dhcp4.OptDHCPServerIdentifier, Data: []byte{198, 18, 0, 1}}},
 	}
-	seen := struct{ asked, passed, waiting, buckets, offers int }{}
 	var data []byte
-	for i := range 400_000 {
+	for i := range packets {
 		h := dhcp4.Header{Op: 1, HType: 1, HLen: 6, XID: uint32(i)}
 		h.CHAddr = [16]byte{2}
 		binary.BigEndian.PutUint32(h.CHAddr[1:], r.Uint32())
@@ -84,6 +83,16 @@ func TestTablesAreBounded(t *testing.T) {
 		seen.buckets = max(seen.buckets, len(c.limit.buckets))
 		seen.offers = max(seen.offers, c.offers.len())
 	}
+	return seen
+}
+
+// TestTablesAreBounded is I22: hundreds of thousands of packets and ARP messages of stations
+// that change everything about themselves, and every interface address in the world, fill no
+// table beyond what it may hold.
+func TestTablesAreBounded(t *testing.T) {
+	c, now := direct(t)
+	seen := flood(c, now, 400_000)
+	var e Effects
 	for i := range 5_000 {
 		c.SetLinks(now, []wire.Link{{ID: 1, MTU: 1500, Addrs: []dhcp4.Prefix{{Addr: dhcp4.Addr(0x0a000000 + i), Bits: 8}}}}, &e)
 	}
@@ -94,6 +103,37 @@ func TestTablesAreBounded(t *testing.T) {
 	}
 	if seen.asked < 100 || seen.passed < 100 || seen.waiting < maxWaiters || seen.buckets < maxIngresses || len(c.own) < maxOwn {
 		t.Errorf("the test fills too little: %+v, %d identifiers", seen, len(c.own))
+	}
+}
+
+// TestRareBounds: what a simulated run makes small is small, and the rest as it was.
+func TestRareBounds(t *testing.T) {
+	c, now := direct(t)
+	c.SetRare(Rare{Offers: 5, Checks: 65, Passed: 3, Waiters: 2, Due: 1})
+	c.SetCareful(now)
+	if seen := flood(c, now, 20_000); seen.offers != 5 || seen.asked != 65 || seen.passed != 3 || seen.waiting != 2 {
+		t.Errorf("the tables held %+v", seen)
+	}
+	c, now = direct(t)
+	if c.SetRare(Rare{Passed: 3}); c.bound != (Rare{Offers: maxOffers, Checks: maxChecks, Passed: 3, Waiters: maxWaiters, Due: maxDue}) {
+		t.Errorf("the bounds are %+v", c.bound)
+	}
+	var e Effects
+	c.SetRare(Rare{Due: 1})
+	for i := range 3 {
+		a := dhcp4.MustParseAddr("198.18.9.0") + dhcp4.Addr(i)
+		c.Restore(&lease.Binding{Addr: a, State: lease.Bound, HType: 1, HW: []byte{2, 0, 0, 0, 0, byte(i)}, Lifetime: 60,
+			End: now.M + 1, Free: now.M + 60e9, Rev: uint64(i + 1)})
+	}
+	now.M += 2
+	for i := range 3 {
+		if c.NextTick() > now.M {
+			t.Fatalf("after %d ticks nothing is due", i)
+		}
+		e.Reset()
+		if c.Tick(now, &e); len(e.Events) != 1 {
+			t.Errorf("one tick ended %d leases", len(e.Events))
+		}
 	}
 }
 

@@ -72,8 +72,8 @@ func newChecks() checks {
 // soon asks for a look as soon as the pause allows.
 func (k *checks) soon() { k.next = min(k.next, k.last+scanPause) }
 
-// room reports whether one more question may be asked.
-func (k *checks) room() bool { return len(k.byAddr)-k.passed < maxChecks }
+// roomToAsk reports whether one more question may be asked.
+func (c *Core) roomToAsk() bool { return len(c.checks.byAddr)-c.checks.passed < c.bound.Checks }
 
 func (k *checks) put(a dhcp4.Addr, ch *check) {
 	k.drop(a)
@@ -149,7 +149,7 @@ func (c *Core) passOver(now lease.Instant, a dhcp4.Addr, link wire.LinkID) {
 	if p := c.part(a); p != nil && p.ready.Remove(a) {
 		c.wantReady(p)
 	}
-	if c.checks.passed < maxPassed {
+	if c.checks.passed < c.bound.Passed {
 		c.checks.put(a, &check{kind: passedOver, asked: now.M, ends: now.M + passedFor, link: link})
 	}
 }
@@ -174,7 +174,7 @@ func (c *Core) waitForCheck(q *request, e *Effects, a dhcp4.Addr) int {
 		return waitsAlready
 	}
 	l := c.askable(a)
-	if l == nil || c.checks.waiting >= maxWaiters || q.waits >= maxWaits || !c.checks.room() {
+	if l == nil || c.checks.waiting >= c.bound.Waiters || q.waits >= maxWaits || !c.roomToAsk() {
 		return cannotWait
 	}
 	w := &waiter{waits: q.waits + 1}
@@ -264,7 +264,7 @@ func (c *Core) recheckOldest(now lease.Instant, e *Effects, p *part) {
 	}
 	a, _, ok := p.pool.Oldest(pool.Declined)
 	l := c.askable(a)
-	if !ok || l == nil || c.checks.byAddr[a] != nil || !c.checks.room() {
+	if !ok || l == nil || c.checks.byAddr[a] != nil || !c.roomToAsk() {
 		return
 	}
 	c.ask(now, e, l, a, check{kind: forRecheck})

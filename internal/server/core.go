@@ -38,6 +38,7 @@ type Core struct {
 	durable  uint64
 	failing  bool // the store cannot commit (I17)
 	overload bool
+	bound    Rare  // of the tables, and of what is done at a time
 	careful  int64 // careful mode until then, CLOCK_BOOTTIME nanoseconds
 	zeroConf int64 // every offer is checked until then
 	quiet    int64 // no more is said of unchecked offers until then
@@ -77,6 +78,7 @@ func New(secret [16]byte, boot lease.BootID) *Core {
 		own:    map[dhcp4.Addr]struct{}{},
 		offers: newOffers(),
 		checks: newChecks(),
+		bound:  usual,
 	}
 }
 

@@ -236,7 +236,7 @@ func (c *Core) offer(q *request, ch choice) {
 	if of := c.offers.ofAddr(a); of != nil { // another identity of the same reservation
 		c.endOffer(of, now)
 	}
-	if of := c.offers.oldest(); of != nil && c.offers.len() >= maxOffers {
+	if of := c.offers.oldest(); of != nil && c.offers.len() >= c.bound.Offers {
 		if of.live {
 			c.count.Recalled++
 			c.endOffer(of, now)

@@ -99,7 +99,7 @@ func (c *Core) fill(now lease.Instant, e *Effects, l *ethernet, p *part) {
 	}
 	room := p.ready.Need() - p.asking
 	first, ok := p.pool.NextUnused(p.cursor)
-	for a := first; ok && room > 0 && c.checks.room(); {
+	for a := first; ok && room > 0 && c.roomToAsk(); {
 		if c.askForReady(now, e, l, p, a) {
 			room--
 		}
@@ -109,7 +109,7 @@ func (c *Core) fill(now lease.Instant, e *Effects, l *ethernet, p *part) {
 		}
 	}
 	for a := range p.pool.Freed {
-		if room <= 0 || !c.checks.room() {
+		if room <= 0 || !c.roomToAsk() {
 			break
 		}
 		if c.askForReady(now, e, l, p, a) {
@@ -121,7 +121,7 @@ func (c *Core) fill(now lease.Instant, e *Effects, l *ethernet, p *part) {
 // askForReady asks for a unless that is under way or fresh; it reports whether it
 // did.
 func (c *Core) askForReady(now lease.Instant, e *Effects, l *ethernet, p *part, a dhcp4.Addr) bool {
-	if c.checks.byAddr[a] != nil || !c.checks.room() || p.ready.AskedSince(a, now.M-reaskAfter) {
+	if c.checks.byAddr[a] != nil || !c.roomToAsk() || p.ready.AskedSince(a, now.M-reaskAfter) {
 		return false
 	}
 	c.ask(now, e, l, a, check{kind: forReady})

@@ -17,21 +17,21 @@ const maxDue = 4096
 // earlier or later does no harm but to punctuality.
 func (c *Core) Tick(now lease.Instant, e *Effects) {
 	c.at(now)
-	for range maxDue {
+	for range c.bound.Due {
 		s, ok := c.table.Due(now.M)
 		if !ok {
 			break
 		}
 		c.due(now, s, e)
 	}
-	for range maxDue {
+	for range c.bound.Due {
 		of := c.offers.oldestLive()
 		if of == nil || of.expires > now.M {
 			break
 		}
 		c.endOffer(of, now.M)
 	}
-	for range maxDue {
+	for range c.bound.Due {
 		of := c.offers.oldest()
 		if of == nil || of.live || of.made+pastOffer > now.M {
 			break
