@@ -301,3 +301,6 @@ func (s *Serving) Due(now lease.Instant) int64 {
 func (s *Serving) SetLinks(now lease.Instant, links []wire.Link) {
 	s.core.SetLinks(now, links, s.hold.Effects())
 }
+
+// Waiting is the number of changes and of replies that wait for the store.
+func (s *Serving) Waiting() (changes, replies int) { return s.hold.Waiting() }

@@ -51,7 +51,7 @@ func Lessor() Rules {
 			"internal/trace":           {"dhcp4", "internal/wire", "internal/lease", "internal/pool", "internal/policy", "internal/server", "internal/store"},
 			"internal/trace/tracefile": {"dhcp4", "internal/wire", "internal/lease", "internal/pool", "internal/policy", "internal/server", "internal/store", "internal/link", "internal/config", "internal/trace"},
 			"internal/checker":         {"dhcp4", "internal/wire", "internal/lease", "internal/pool", "internal/policy", "internal/server", "internal/store", "internal/trace"},
-			"internal/sim": {"dhcp4", "internal/wire", "internal/lease", "internal/pool", "internal/policy", "internal/server", "internal/client", "internal/store",
+			"internal/sim": {"dhcp4", "internal/wire", "internal/lease", "internal/pool", "internal/policy", "internal/server", "internal/client", "internal/client/run", "internal/spell", "internal/store",
 				"internal/store/memory", "internal/store/pebble", "internal/config", "internal/link", "internal/event", "internal/engine", "internal/trace", "internal/checker"},
 			"internal/engine": {"dhcp4", "internal/trace", "internal/clock", "internal/wire", "internal/lease", "internal/pool", "internal/policy",
 				"internal/server", "internal/event", "internal/store", "internal/link"},

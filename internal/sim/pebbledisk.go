@@ -1,0 +1,3 @@
+package sim
+
+func newPebbleDisk(w *world, p *ServerPlan) disk { panic("not yet") }
