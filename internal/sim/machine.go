@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"fmt"
 	"slices"
 
 	"lessor/dhcp4"
@@ -198,7 +197,7 @@ func (w *world) step(p *Step) {
 		return
 	}
 	w.stats.Faults++
-	w.note(p.Host, "%s", p)
+	w.note(p.who(), "%s", p)
 	if p.Kind == StepForge {
 		w.forge(p)
 		return
@@ -278,40 +277,4 @@ func (s *serverHost) rearm() {
 	if s.serving != nil {
 		s.arm(s.now())
 	}
-}
-
-// String is the step for a reader.
-func (p *Step) String() string {
-	return fmt.Sprintf("%s %s", p.Kind, p.details())
-}
-
-func (p *Step) details() string {
-	b := ""
-	if p.Peer != "" {
-		b += " peer " + p.Peer
-	}
-	if p.N != 0 {
-		b += fmt.Sprintf(" n %d", p.N)
-	}
-	if p.Size != 0 {
-		b += fmt.Sprintf(" size %d", p.Size)
-	}
-	if p.For != 0 {
-		b += fmt.Sprintf(" for %.3f s", float64(p.For)/1e9)
-	}
-	if p.Addr != 0 {
-		b += " " + p.Addr.String()
-	}
-	return b
-}
-
-var stepNames = [...]string{"nothing", "kill", "power cut", "stop", "suspend", "disk error", "slow disk", "wall clock step", "clock rate", "partition",
-	"link down", "renumber", "move", "reload", "leases release", "renew", "rebind", "give up", "forge"}
-
-// String names the kind of a step.
-func (k StepKind) String() string {
-	if int(k) < len(stepNames) {
-		return stepNames[k]
-	}
-	return "?"
 }

@@ -319,7 +319,7 @@ func (s *Shrunk) String() string {
 		}
 	}
 	if from.End != to.End {
-		parts = append(parts, fmt.Sprintf("time %s → %s", Span(from.End), Span(to.End)))
+		parts = append(parts, fmt.Sprintf("time %s → %s", SpanText(from.End), SpanText(to.End)))
 	}
 	if len(parts) == 0 {
 		return fmt.Sprintf("nothing could be taken away (%d runs)", s.Runs)

@@ -151,7 +151,7 @@ func (g *gap) close(out []Line, at int64) []Line {
 		what = plural(g.messages, "message")
 	}
 	if g.lines > 0 {
-		out = append(out, Line{At: at, Text: fmt.Sprintf("… %s, %s …", Span(at-g.from), what), Tone: ToneGap})
+		out = append(out, Line{At: at, Text: fmt.Sprintf("… %s, %s …", SpanText(at-g.from), what), Tone: ToneGap})
 	}
 	*g = gap{from: at}
 	return out
@@ -348,8 +348,8 @@ func Clock(ns int64) string {
 	return fmt.Sprintf("%s%d:%02d:%02d.%03d", sign, ms/3600_000, ms/60_000%60, ms/1000%60, ms%1000)
 }
 
-// Span is a duration in words, with its two largest units at most.
-func Span(ns int64) string {
+// SpanText is a duration in words, with its two largest units at most.
+func SpanText(ns int64) string {
 	ns = max(ns, -ns)
 	pair := func(a int64, au string, b int64, bu string) string {
 		if b == 0 {

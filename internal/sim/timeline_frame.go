@@ -58,9 +58,9 @@ func (t *Timeline) arrival(e *trace.Entry, f *trace.Frame, v *dhcp4.View, as []d
 	how := ""
 	switch late := e.T - fl.sent; {
 	case again:
-		how = fmt.Sprintf("a copy, %s after it was sent", Span(late))
+		how = fmt.Sprintf("a copy, %s after it was sent", SpanText(late))
 	case late >= lateFrom:
-		how = "late by " + Span(late)
+		how = "late by " + SpanText(late)
 	default:
 		return
 	}

@@ -177,9 +177,9 @@ func offBy(ns int64) string {
 
 func signed(ns int64) string {
 	if ns < 0 {
-		return "−" + Span(ns)
+		return "−" + SpanText(ns)
 	}
-	return "+" + Span(ns)
+	return "+" + SpanText(ns)
 }
 
 // until is a deadline on the host's CLOCK_BOOTTIME in the time of the timeline.
@@ -193,7 +193,7 @@ func until(e *trace.Entry, end int64) string {
 // commit tells what a store has made durable.
 func (t *Timeline) commit(e *trace.Entry, b *trace.Commit) {
 	const most = 3
-	took := Span(e.Now.M - b.Began.M)
+	took := SpanText(e.Now.M - b.Began.M)
 	who := e.Host + " disk"
 	if len(b.Changes) == 0 {
 		if b.Err != "" {
