@@ -49,3 +49,30 @@ func TestSmallWorld(t *testing.T) {
 		t.Error("nobody was acknowledged")
 	}
 }
+
+// TestPebbleWorld: the same with the real store, and crashes of each kind.
+func TestPebbleWorld(t *testing.T) {
+	plan := func() *Plan {
+		p := smallPlan()
+		p.Servers[0].Store = StorePebble
+		for i := range 40 {
+			kind := []StepKind{StepKill, StepPower, StepPower, StepPower, StepDiskError, StepStop}[i%6]
+			s := Step{At: int64(60+80*i) * second, Kind: kind, Host: "s1", N: i % 4, For: second}
+			if kind == StepPower {
+				s.N = i%3 | (i%5)<<2
+			}
+			p.Steps = append(p.Steps, s)
+		}
+		return p
+	}
+	r := Run(plan(), nil)
+	for _, b := range r.Breaches {
+		t.Error(b)
+	}
+	t.Logf("%x %+v", r.Hash, r.Stats)
+	for range 5 {
+		if again := Run(plan(), nil); again.Hash != r.Hash {
+			t.Error("the same plan gave another history")
+		}
+	}
+}
