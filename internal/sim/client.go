@@ -12,7 +12,7 @@ import (
 	"lessor/internal/wire"
 )
 
-// clientHost is a machine with Lessor's client: what internal/client/run does around the
+// clientHost is a machine with a client: what internal/client/run does around the
 // client.Machine, without its goroutines and the kernel.
 type clientHost struct {
 	w     *world
@@ -20,7 +20,7 @@ type clientHost struct {
 	clock clocks
 	nic   *nic
 
-	m      *client.Machine // nil: the process is not there
+	m      program // nil: the process is not there
 	fx     client.Effects
 	rule   *link.Rule
 	watch  []dhcp4.Addr
@@ -61,9 +61,14 @@ func (c *clientHost) start() {
 	for i := range secret {
 		secret[i] = byte(d.next())
 	}
-	c.m, c.armed, c.has = client.New(c.plan.Config, secret, memory), never, false
-	start := &trace.Client{What: trace.ClientStart, Ours: true, MAC: c.plan.MAC, ClientID: c.identifier()}
-	if t := c.plan.Config.Probe; c.plan.Config.Detection == client.DetectProbe {
+	c.armed, c.has = never, false
+	if c.plan.Plain {
+		c.m = newPlain(c.plan.MAC, d, memory)
+	} else {
+		c.m = client.New(c.plan.Config, secret, memory)
+	}
+	start := &trace.Client{What: trace.ClientStart, Ours: !c.plan.Plain, MAC: c.plan.MAC, ClientID: c.identifier()}
+	if t := c.plan.Config.Probe; c.plan.Config.Detection == client.DetectProbe && !c.plan.Plain {
 		if t == (client.ProbeTimes{}) {
 			t = client.RFC5227
 			if c.plan.Config.Fast {
@@ -81,6 +86,9 @@ func (c *clientHost) start() {
 
 // identifier is what the client sends as option 61.
 func (c *clientHost) identifier() []byte {
+	if c.plan.Plain {
+		return nil
+	}
 	switch c.plan.Config.Identifier {
 	case client.IdentifierMAC:
 		return append([]byte{1}, c.plan.MAC[:]...)
@@ -137,7 +145,7 @@ func (c *clientHost) handle(in client.Input) {
 
 // say reports a step of the client.
 func (c *clientHost) say(what trace.ClientWhat) {
-	e := &trace.Client{What: what, Ours: true, MAC: c.plan.MAC, ClientID: c.identifier()}
+	e := &trace.Client{What: what, Ours: !c.plan.Plain, MAC: c.plan.MAC, ClientID: c.identifier()}
 	if c.m != nil {
 		e.State = c.m.State().String()
 	}

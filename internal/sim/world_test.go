@@ -21,7 +21,7 @@ subnets:
     pools: [198.18.0.100-198.18.0.102]
 `}}
 	for i := range 4 {
-		p.Clients = append(p.Clients, ClientPlan{Name: fmt.Sprint("c", i+1), MAC: wire.MAC{2, 0, 0x5e, 0, 0, byte(i + 1)}, Start: int64(i) * second, Config: client.Config{Detection: client.DetectProbe}})
+		p.Clients = append(p.Clients, ClientPlan{Name: fmt.Sprint("c", i+1), MAC: wire.MAC{2, 0, 0x5e, 0, 0, byte(i + 1)}, Start: int64(i) * second, Plain: i == 3, Config: client.Config{Detection: client.DetectProbe}})
 	}
 	return p
 }
