@@ -5,6 +5,7 @@ package checker
 
 import (
 	"fmt"
+	"slices"
 
 	"lessor/internal/trace"
 )
@@ -55,7 +56,7 @@ func New() *Checker {
 }
 
 // newRules are all promises that are judged.
-func newRules() []rule { return append(leaseRules(), conductRules()...) }
+func newRules() []rule { return slices.Concat(leaseRules(), conductRules(), lifeRules()) }
 
 // Entry takes the next entry.
 func (c *Checker) Entry(e *trace.Entry) {

@@ -63,7 +63,7 @@ type Ended struct {
 // it works.
 type Disk struct {
 	Broken bool // writes or syncs fail
-	Slow   bool // what works may take more than a second
+	Slow   bool // what works may take more than a second, or a call that began then is under way
 }
 
 // Config is a configuration that was offered to a server. Refused: it was bad, and the
