@@ -31,6 +31,7 @@ import (
 type clock struct {
 	mu     sync.Mutex
 	now    lease.Instant
+	boot   byte
 	alarms []*alarm
 }
 
@@ -44,7 +45,19 @@ func (c *clock) Now() lease.Instant {
 	return c.now
 }
 
-func (c *clock) BootID() lease.BootID { return lease.BootID{1} }
+func (c *clock) BootID() lease.BootID {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return lease.BootID{1 + c.boot}
+}
+
+// reboot has CLOCK_BOOTTIME begin anew.
+func (c *clock) reboot() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.boot++
+	c.now.M, c.alarms = 5*lease.Second, nil
+}
 
 func (c *clock) NewAlarm() (sysclock.Alarm, error) {
 	c.mu.Lock()
