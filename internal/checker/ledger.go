@@ -16,10 +16,12 @@ type ledger struct {
 	hosts    map[string]*host
 	last     *host // of the entry before: most come in runs
 	promises map[dhcp4.Addr][]*promise
+	gaveUp   map[dhcp4.Addr]int64 // true time at which a promise last ended before its time
 
 	index   int      // of the entry under way
 	t       int64    // its true time, nanoseconds
 	host    *host    // its host
+	booted  bool     // it is the clock of another boot of it
 	m       int64    // the CLOCK_BOOTTIME of that host, nanoseconds
 	msg     *message // its DHCP message, when it is a request to a server or a reply of one; else nil
 	request *request // that a server received by this entry, or nil
@@ -41,7 +43,7 @@ type host struct {
 }
 
 func newLedger() *ledger {
-	return &ledger{hosts: map[string]*host{}, promises: map[dhcp4.Addr][]*promise{}}
+	return &ledger{hosts: map[string]*host{}, promises: map[dhcp4.Addr][]*promise{}, gaveUp: map[dhcp4.Addr]int64{}}
 }
 
 // hostOf is the host with that name; it is made when it is new.
@@ -58,14 +60,6 @@ func (l *ledger) hostOf(name string) *host {
 	return h
 }
 
-// server is the account of the server on a host, or nil when there is none.
-func (l *ledger) server(name string) *server {
-	if h := l.hosts[name]; h != nil {
-		return h.server
-	}
-	return nil
-}
-
 // serving is the server of a host; it is made when it is new.
 func (l *ledger) serving(h *host) *server {
 	if h.server == nil {
@@ -77,7 +71,7 @@ func (l *ledger) serving(h *host) *server {
 // entry takes e into the account.
 func (l *ledger) entry(c *Checker, e *trace.Entry) {
 	l.msg, l.request, l.reply, l.dropped = nil, nil, nil, l.dropped[:0]
-	l.index, l.t = c.index, e.T
+	l.index, l.t, l.booted = c.index, e.T, false
 	h := l.hostOf(e.Host)
 	l.host = h
 	if k, ok := e.Body.(*trace.Clock); ok {

@@ -58,7 +58,8 @@ func (l *ledger) setClock(h *host, e *trace.Entry, k *trace.Clock) {
 	old := h.clock
 	h.clock.set(e.T, e.Now, k.Drift, k.Boot)
 	s := h.server
-	if s == nil || !old.known || old.boot == k.Boot {
+	l.booted = old.known && old.boot != k.Boot
+	if s == nil || !l.booted {
 		return
 	}
 	m := old.at(e.T)

@@ -17,6 +17,8 @@ type offer struct {
 type offerBook struct {
 	byAddr map[dhcp4.Addr]*offer
 	byKey  map[string]*asker
+
+	longest int64 // offer lifetime of this process, nanoseconds
 }
 
 // asker is a client that has asked for an offer.
@@ -24,6 +26,17 @@ type asker struct {
 	discover int64 // M of the last DISCOVER
 	refused  int64 // M of the last drop because of a REQUEST to another server; 0: none
 	offer    *offer
+	earlier  *offer // the one before
+}
+
+// wasOffered reports whether the client was offered a in the last five minutes before m.
+func (a *asker) wasOffered(addr dhcp4.Addr, m int64) bool {
+	for _, of := range [2]*offer{a.offer, a.earlier} {
+		if of != nil && of.addr == addr && m-of.m <= pastOffer+second {
+			return true
+		}
+	}
+	return false
 }
 
 func newOfferBook() offerBook {
@@ -48,6 +61,9 @@ func (s *server) offerKey(q *request) []byte {
 
 // asked takes a DISCOVER: whatever the client was offered, it may be offered another.
 func (o *offerBook) asked(s *server, q *request) {
+	if s.pol != nil {
+		o.longest = max(o.longest, s.pol.OfferLifetime)
+	}
 	k := s.offerKey(q)
 	a := o.byKey[string(k)]
 	if a == nil {
@@ -106,7 +122,56 @@ func (o *offerBook) made(s *server, r *reply, m int64) {
 	o.byAddr[r.addr] = of
 	if r.request != nil {
 		if a := o.byKey[string(s.offerKey(r.request))]; a != nil {
-			a.offer = of
+			a.offer, a.earlier = of, a.offer
 		}
 	}
+}
+
+// hidden reports whether s may have offers at m that the trace does not show: a DISCOVER
+// without an answer or a drop waits for a conflict check, or its OFFER could not leave.
+func (s *server) hidden(m int64) bool {
+	if s.pol == nil {
+		return true
+	}
+	for _, silent := range [2]int64{s.silentM, s.openDiscover()} {
+		if silent != 0 && m-silent <= s.pol.OfferLifetime+10*second {
+			return true
+		}
+	}
+	return false
+}
+
+// openDiscover is when the last DISCOVER came, if nothing has answered it; else 0.
+func (s *server) openDiscover() int64 {
+	if s.discover != nil && s.discover.fate == waits {
+		return s.discover.m
+	}
+	return 0
+}
+
+// possible is how many clients can have a live offer at m, and how many more could if
+// they had not named another server more than a second ago. Who has asked long ago is
+// forgotten.
+func (o *offerBook) possible(s *server, m int64) (can, freed int) {
+	life := max(s.pol.OfferLifetime, o.longest)
+	for k, a := range o.byKey { // counted only: the order does not matter
+		switch old := m - a.discover; {
+		case old > life+pastOffer+10*second:
+			delete(o.byKey, k)
+		case old > life+10*second:
+		case a.refused != 0 && m-a.refused > second:
+			freed++
+		default:
+			can++
+		}
+	}
+	return can, freed
+}
+
+// hiddenFromOthers is hidden without what q itself, which was just answered, may hide.
+func (s *server) hiddenFromOthers(q *request, m int64) bool {
+	if s.discover == q {
+		return s.silentM != 0 && m-s.silentM <= s.pol.OfferLifetime+10*second
+	}
+	return s.hidden(m)
 }

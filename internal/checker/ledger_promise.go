@@ -174,6 +174,10 @@ func (s *server) keysAfter(r *reply, old ident) ident {
 func (s *server) heard(q *request) {
 	switch q.kind {
 	case dhcp4.Discover:
+		if s.discover != nil && s.discover.fate == waits {
+			s.silentM = s.discover.m
+		}
+		s.discover = q
 		s.offers.asked(s, q)
 	case dhcp4.Request:
 		s.offers.answeredBy(s, q)
@@ -182,6 +186,7 @@ func (s *server) heard(q *request) {
 			s.leave(q, q.ciaddr)
 		}
 	case dhcp4.Decline:
+		s.declineM = q.m
 		if s.isOurs(q.serverID) && q.wanted != 0 && (q.net == nil || q.net.Contains(q.wanted) != nil) {
 			s.leave(q, q.wanted)
 			s.declines[q.wanted] = q
@@ -196,6 +201,9 @@ func (s *server) leave(q *request, a dhcp4.Addr) {
 		if p.server == s && same(s.pol, p.who, q.who, a) {
 			p.leaving = true
 		}
+	}
+	if r := s.records[a]; r != nil && r.now != nil && same(s.pol, identOf(r.now), q.who, a) {
+		r.leaving = true
 	}
 }
 
@@ -220,13 +228,20 @@ func (s *server) comesFrom(q *request) bool {
 
 // left ends the promises of a whose client gave it up, now that this is durable.
 func (s *server) left(a dhcp4.Addr) {
+	s.keepPromises(a, func(p *promise) bool { return !p.leaving })
+}
+
+// keepPromises drops those promises of s of address a that keep does not want.
+func (s *server) keepPromises(a dhcp4.Addr, keep func(*promise) bool) {
 	ps := s.l.promises[a]
 	n := 0
 	for _, p := range ps {
-		if p.server != s || !p.leaving {
-			ps[n] = p
-			n++
+		if p.server == s && !keep(p) {
+			s.l.gaveUp[a] = s.l.t
+			continue
 		}
+		ps[n] = p
+		n++
 	}
 	clear(ps[n:])
 	s.l.promises[a] = ps[:n]
@@ -249,16 +264,8 @@ func (s *server) holds(p *policy.Policy, k ident, a dhcp4.Addr, t int64) *promis
 // claim of I1 bounds by a second, with as much drift as the lease had.
 func (s *server) promisesAfterStart(b *trace.Started) {
 	present := s.present.W - s.l.t // how far the present of this start is ahead of true time
-	for a, ps := range s.l.promises {
-		n := 0
-		for _, p := range ps {
-			if p.server != s || !s.resumed(a, p, b, present) {
-				ps[n] = p
-				n++
-			}
-		}
-		clear(ps[n:])
-		s.l.promises[a] = ps[:n]
+	for a := range s.l.promises {  // each by itself: the order does not matter
+		s.keepPromises(a, func(p *promise) bool { return !s.resumed(a, p, b, present) })
 	}
 }
 

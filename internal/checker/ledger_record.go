@@ -17,12 +17,15 @@ type record struct {
 	prev    *lease.Binding // the one before, of this process; nil: none
 	before  *lease.Binding // what the server believed when it made now; nil: nothing, or it was loaded
 	t       int64          // true time at which now became durable, or was loaded
-	changes int            // in this process
+	prevT   int64          // the same of prev
 	pol     *policy.Policy // in force when now was written; nil: loaded
 	unknown bool           // the outcome of a later change is not known
 
 	overridden bool  // an operator released it, and no change followed
+	leaving    bool  // its client gives it up, or the operator does: not durable yet
 	out        int64 // M until which it must stay out after a DECLINE or a conflict (I5); 0: not out
+	wall       int64 // wall clock minus true time, and the boot, when it was taken out
+	boot       lease.BootID
 }
 
 // record is the account of a; it is made when it is new.
@@ -57,9 +60,6 @@ func (s *server) loaded(b *trace.Loaded) {
 		r := s.record(b.Records[i].Addr)
 		r.now, r.t = &b.Records[i], s.l.t
 		s.index(r)
-		if old := s.former[r.addr]; old != nil && r.now.State == lease.Declined {
-			r.out = old.out
-		}
 	}
 }
 
@@ -136,12 +136,11 @@ func (s *server) committed(c *Checker, e *trace.Entry, b *trace.Commit) {
 // changed takes a change that is durable.
 func (s *server) changed(c *Checker, e *trace.Entry, ch *lease.Change) {
 	r := s.record(ch.After.Addr)
-	r.prev, r.before = r.now, nil
+	r.prev, r.prevT, r.before = r.now, r.t, nil
 	if ch.Before.Addr != 0 {
 		r.before = &ch.Before
 	}
 	r.now, r.t, r.pol, r.unknown = &ch.After, e.T, s.pol, false
-	r.changes++
 	if ch.After.State == 0 {
 		r.now = nil
 	} else {
@@ -153,7 +152,7 @@ func (s *server) changed(c *Checker, e *trace.Entry, ch *lease.Change) {
 			w.change(c, s, r)
 		}
 	}
-	r.overridden = false
+	r.overridden, r.leaving = false, false
 	if r.now == nil || r.now.State != lease.Bound {
 		s.left(r.addr)
 	}
@@ -173,4 +172,25 @@ func (s *server) startMark(e *trace.Entry, b *trace.Started) {
 		now = e.Now
 	}
 	s.present = lease.StartMark(s.present, now, b.Boot)
+}
+
+// stillOut takes over from the process before until when the declined addresses are out.
+// In another boot that follows from the wall clock.
+func (s *server) stillOut() {
+	s.declined = s.declined[:0]
+	for _, r := range s.records { // each by itself; only their number matters
+		if r.now == nil || r.now.State != lease.Declined {
+			continue
+		}
+		s.declined = append(s.declined, r)
+		old := s.former[r.addr]
+		r.out, r.wall, r.boot = r.now.Free, s.present.W-s.l.t, s.boot
+		if old == nil || old.out == 0 || old.now == nil || old.now.State != lease.Declined {
+			continue
+		}
+		if s.boot == old.boot || r.wall-old.wall <= second && r.out < old.out-3*second {
+			r.out = old.out
+		}
+		r.wall = old.wall
+	}
 }

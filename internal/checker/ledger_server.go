@@ -26,6 +26,7 @@ type server struct {
 	careful bool  // it started in careful mode
 	startT  int64 // true time of Started
 	startM  int64
+	longest uint32 // finite lease of its first configuration, seconds
 	starts  int
 	boot    lease.BootID
 	present lease.Mark // the wall time at its start, from which its marks go on with M
@@ -56,8 +57,14 @@ type server struct {
 	offers   offerBook
 	arpHeard map[dhcp4.Addr]int64 // M of the last ARP message from that address
 	arpAsked map[dhcp4.Addr]int64 // M of the last question for that address
+	asks     bool                 // the trace has its ARP questions
+	hears    bool                 // and the ARP messages that it receives
 	declines map[dhcp4.Addr]*request
-	events   bool // the trace has its events
+	declined []*record // those that are out, and some that were
+	declineM int64     // M of the last DECLINE
+	discover *request  // the last DISCOVER
+	silentM  int64     // M of the last DISCOVER that nothing had answered when the next came
+	events   bool      // the trace has its events
 	got      [dhcp4.Inform + 1]uint64
 	doubts   []doubt
 	keyBuf   []byte
@@ -87,6 +94,7 @@ func (s *server) begun(e *trace.Entry, b *trace.Started) {
 	clear(s.own)
 	s.startMark(e, b)
 	s.promisesAfterStart(b)
+	s.stillOut()
 }
 
 // ended takes the end of the process: offers, requests and what was in doubt are gone.
@@ -96,6 +104,7 @@ func (s *server) ended() {
 	s.requests, s.oldest = s.requests[:0], 0
 	s.offers = newOfferBook()
 	s.doubts = s.doubts[:0]
+	s.discover, s.silentM, s.declineM = nil, 0, 0
 	clear(s.arpHeard)
 	clear(s.arpAsked)
 	clear(s.declines)
@@ -104,6 +113,9 @@ func (s *server) ended() {
 
 func (s *server) configured(t int64, p *policy.Policy) {
 	s.oldPol, s.pol, s.polT = s.pol, p, t
+	if s.oldPol == nil {
+		s.longest = longestLease(p)
+	}
 	if p.ServerIdentifier != 0 {
 		s.name(p.ServerIdentifier)
 	}
@@ -202,11 +214,12 @@ func (s *server) override(b *trace.Override) {
 		}
 	}
 	r := s.record(b.Addr)
-	r.overridden = true
+	r.overridden, r.leaving = true, true
 }
 
 // heardARP takes an ARP message that s received: who speaks from an address has it.
 func (s *server) heardARP(a *wire.ARP) {
+	s.hears = true
 	if a.SenderIP != 0 {
 		s.arpHeard[a.SenderIP] = s.l.m
 		s.offers.end(a.SenderIP)
@@ -214,7 +227,10 @@ func (s *server) heardARP(a *wire.ARP) {
 }
 
 // asked takes an ARP question of s.
-func (s *server) asked(a *wire.ARP) { s.arpAsked[a.TargetIP] = s.l.m }
+func (s *server) asked(a *wire.ARP) {
+	s.arpAsked[a.TargetIP] = s.l.m
+	s.asks = true
+}
 
 func (s *server) count(t dhcp4.MessageType) {
 	if int(t) < len(s.got) {

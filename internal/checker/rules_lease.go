@@ -1,4 +1,6 @@
 package checker
 
 // leaseRules are the promises about who has which address: I1 to I11.
-func leaseRules() []rule { return nil }
+func leaseRules() []rule {
+	return []rule{newBindings(), &durability{}, newRenewals(), &answers{}, &pools{}, &declines{}, newOffersRule(), &choices{}, &addresses{}}
+}

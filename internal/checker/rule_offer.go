@@ -1,0 +1,113 @@
+package checker
+
+import (
+	"lessor/dhcp4"
+	"lessor/internal/lease"
+	"lessor/internal/trace"
+)
+
+// offersRule holds I6, I7 and I2b, and the part of I8 that nothing is offered which would
+// be refused.
+type offersRule struct{ open map[*server]*openOffers }
+
+// openOffers are offers of an address that another client was offered too. While no other
+// address is left a server recalls the oldest one: its count of recalls decides.
+type openOffers struct {
+	doubts   []doubt
+	recalled uint64
+}
+
+func newOffersRule() *offersRule { return &offersRule{open: map[*server]*openOffers{}} }
+
+func (r *offersRule) entry(c *Checker, e *trace.Entry) {
+	s := c.ledger.host.server
+	if s == nil {
+		return
+	}
+	switch b := e.Body.(type) {
+	case *trace.Frame:
+		if p := c.ledger.reply; p != nil {
+			r.reply(c, p)
+		}
+	case *trace.Counts:
+		r.counts(c, s, b)
+	case *trace.Started, *trace.Ended:
+		*r.of(s) = openOffers{}
+	}
+}
+
+func (r *offersRule) end(*Checker) {}
+
+func (r *offersRule) of(s *server) *openOffers {
+	o := r.open[s]
+	if o == nil {
+		o = &openOffers{}
+		r.open[s] = o
+	}
+	return o
+}
+
+func (r *offersRule) reply(c *Checker, p *reply) {
+	if p.answersForeign() {
+		c.breach("I6", "%v has named the server %s, and %s answers", p.who, p.request.serverID, p.server.host.name)
+		return
+	}
+	if p.msg.kind != dhcp4.Offer || p.addr == 0 {
+		return
+	}
+	s := p.server
+	if rec := s.records[p.addr]; rec != nil && rec.now != nil && rec.now.State != lease.Declined &&
+		c.ledger.m < rec.now.Free-slack && !p.isSame(identOf(rec.now)) {
+		if rec.leaving {
+			c.breach("I2b", "%s is offered to %v, and that %v gave it up is not durable", p.addr, p.who, identOf(rec.now))
+		} else {
+			c.breach("I8", "%s is offered to %v, and belongs to %v for another %.3f s", p.addr, p.who, identOf(rec.now),
+				secs(rec.now.Free-c.ledger.m))
+		}
+		return
+	}
+	if p.rival != nil && p.rival.server == s {
+		c.breach("I8", "%s is offered to %v, and is promised to %v for another %.3f s", p.addr, p.who, p.rival.who, secs(p.rival.left(c.ledger.t)))
+		return
+	}
+	if p.offer != nil {
+		o := r.of(s)
+		if len(o.doubts) < maxDoubts {
+			o.doubts = append(o.doubts, doubt{at: s.here(c.at), rule: "I7",
+				what: p.addr.String() + " is offered to " + p.who.String() + ", and is on offer to " + p.offer.who.String()})
+		}
+	}
+}
+
+// answersForeign reports whether p answers a REQUEST that certainly names another server.
+func (p *reply) answersForeign() bool {
+	for _, q := range p.others {
+		if q.form != foreign {
+			return false
+		}
+	}
+	return len(p.others) > 0
+}
+
+// counts lets the count of recalls decide on what is in doubt, and compares the number of
+// live offers with those that there can be.
+func (r *offersRule) counts(c *Checker, s *server, b *trace.Counts) {
+	o := r.of(s)
+	recalls := b.Counters.Recalled - o.recalled
+	for i, d := range o.doubts {
+		if uint64(i) >= recalls {
+			c.breachAt(d.at, d.rule, "%s, and no offer was recalled", d.what)
+		}
+	}
+	o.doubts, o.recalled = o.doubts[:0], b.Counters.Recalled
+	if b.Offers == 0 || s.pol == nil {
+		return
+	}
+	can, freed := s.offers.possible(s, c.ledger.m)
+	switch {
+	case b.Offers > can+freed:
+		c.breach("I7", "%d offers are live, and %d clients can have one", b.Offers, can+freed)
+	case b.Offers > can:
+		c.breach("I6", "%d offers are live, and %d clients can have one: %d more have named another server", b.Offers, can, freed)
+	}
+}
