@@ -1,0 +1,230 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"lessor/dhcp4"
+	"lessor/internal/client"
+	"lessor/internal/lease"
+)
+
+// The hosts of a subnet: servers from 1 on, reservations outside of pools from 10 on,
+// each server's pool from 64 or 124 on, other addresses of servers from 200 on.
+const (
+	firstReserved = 10
+	firstPool     = 64
+	poolRoom      = 60
+	firstOther    = 200
+)
+
+// conf is a server's configuration before it is text.
+type conf struct {
+	valid, min, max      uint32 // seconds; 0: not set
+	grace                int64  // 0: auto
+	probation, offer     int64
+	check                string
+	match, authoritative bool
+	rapid, broadcastNak  bool
+	router               bool // option 3 names the server
+	subnets              []subnetConf
+}
+
+type subnetConf struct {
+	pools        []poolConf
+	reservations []reservationConf
+}
+
+type poolConf struct {
+	dhcp4.Range
+	exclude dhcp4.Addr // 0: none
+	valid   uint32     // 0: not set
+}
+
+type reservationConf struct {
+	client int // index in Plan.Clients
+	hw, id bool
+	addr   dhcp4.Addr
+	valid  uint32
+}
+
+func (c *conf) clone() *conf {
+	n := *c
+	n.subnets = slices.Clone(c.subnets)
+	for i := range n.subnets {
+		n.subnets[i].pools = slices.Clone(n.subnets[i].pools)
+		n.subnets[i].reservations = slices.Clone(n.subnets[i].reservations)
+	}
+	return &n
+}
+
+// pools draws server i's pools on segment seg: as many addresses as the ratio wants.
+func (d *drawer) pools(seg, i, servers int) []poolConf {
+	clients := int64(0)
+	for _, s := range d.perClient {
+		if s == seg {
+			clients++
+		}
+	}
+	ratio := d.in(d.s.Ratio)
+	size := min(max((clients*1000+ratio/2)/ratio/int64(servers), 1), poolRoom/2)
+	first := addrIn(seg, firstPool+i*poolRoom)
+	p := poolConf{Range: dhcp4.Range{First: first, Last: first + dhcp4.Addr(size-1)}}
+	if size >= 3 && d.n(4) == 0 {
+		p.exclude = first + dhcp4.Addr(d.n(size))
+		p.Last++
+	}
+	if size >= 4 && d.n(4) == 0 { // two pools, the second with leases of its own
+		q := poolConf{Range: dhcp4.Range{First: first + dhcp4.Addr(size/2), Last: p.Last}, valid: d.another(d.base)}
+		p.Last = q.First - 1
+		if q.Contains(p.exclude) {
+			p.exclude, q.exclude = 0, p.exclude
+		}
+		return []poolConf{p, q}
+	}
+	return []poolConf{p}
+}
+
+// another is a lifetime near t that every configuration of the run allows: between half of
+// it and twice as long.
+func (d *drawer) another(t uint32) uint32 {
+	v := uint32(min(max(d.log(int64(d.base)/2, int64(d.base)*2), 4), int64(d.base)*2))
+	d.shortest = min(d.shortest, v)
+	return v
+}
+
+// limits lets clients ask for other lifetimes in some runs.
+func (d *drawer) limits(c *conf) {
+	if c.valid == lease.Infinite || d.n(3) > 0 {
+		return
+	}
+	c.min = max(4, c.valid/uint32(d.between(1, 4)))
+	c.max = uint32(min(int64(c.valid)*d.between(1, 2), 2*int64(d.base)))
+	d.shortest = min(d.shortest, c.min)
+}
+
+// reserve gives some clients a reservation of server i. A client has one for each subnet, in
+// the subnet that it is in.
+func (d *drawer) reserve(i int) {
+	if i > 0 {
+		return // what a second server reserves would be another client's at the first
+	}
+	for range min(d.in(d.s.Reservations), int64(len(d.p.Clients))) {
+		d.addReservation(d.confs[i], i)
+	}
+}
+
+// addReservation reserves an address of the pool or one outside for a client that has none.
+func (d *drawer) addReservation(c *conf, server int) bool {
+	k := int(d.n(int64(len(d.p.Clients))))
+	s := &c.subnets[d.perClient[k]]
+	if slices.ContainsFunc(s.reservations, func(r reservationConf) bool { return r.client == k }) {
+		return false
+	}
+	r := reservationConf{client: k, hw: true}
+	if c.match && d.p.Clients[k].Config.Identifier != client.IdentifierNone {
+		r.id = d.half()
+		r.hw = !r.id || d.half()
+	}
+	if d.n(4) == 0 && c.valid != lease.Infinite {
+		r.valid = d.another(d.base)
+	}
+	r.addr = d.freeForReservation(s, d.perClient[k], server, k)
+	if r.addr != 0 {
+		s.reservations = append(s.reservations, r)
+	}
+	return r.addr != 0
+}
+
+// freeForReservation is an address that nobody has reserved.
+func (d *drawer) freeForReservation(s *subnetConf, seg, server, k int) dhcp4.Addr {
+	a := addrIn(seg, firstReserved+server*maxHosts+k)
+	if d.half() {
+		p := s.pools[d.n(int64(len(s.pools)))]
+		a = p.First + dhcp4.Addr(d.n(int64(p.Size())))
+	}
+	if slices.ContainsFunc(s.reservations, func(r reservationConf) bool { return r.addr == a }) {
+		return 0
+	}
+	return a
+}
+
+// yaml is the text of the configuration; clients are those of the plan.
+func (c *conf) yaml(clients []ClientPlan) string {
+	var b strings.Builder
+	var names []string
+	for i := range c.subnets {
+		names = append(names, fmt.Sprintf("eth%d", i))
+	}
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	life := func(indent, key string, s uint32) {
+		switch s {
+		case 0:
+		case lease.Infinite:
+			line("%s%s: infinite", indent, key)
+		default:
+			line("%s%s: %d", indent, key, s)
+		}
+	}
+	line("interfaces: [%s]", strings.Join(names, ", "))
+	life("", "valid-lifetime", c.valid)
+	life("", "min-valid-lifetime", c.min)
+	life("", "max-valid-lifetime", c.max)
+	if c.grace > 0 {
+		line("lease-grace: %d", c.grace)
+	}
+	line("decline-probation-period: %d\noffer-lifetime: %d\nconflict-check: %s", c.probation, c.offer, c.check)
+	line("match-client-id: %t\nauthoritative: %t\nrapid-commit: %t", c.match, c.authoritative, c.rapid)
+	if c.broadcastNak {
+		line("nak-delivery: broadcast")
+	}
+	line("subnets:")
+	for seg := range c.subnets {
+		c.subnets[seg].yaml(line, life, seg, c.router, clients)
+	}
+	return b.String()
+}
+
+// yaml writes the subnet on segment seg.
+func (s *subnetConf) yaml(line func(string, ...any), life func(indent, key string, s uint32), seg int, router bool, clients []ClientPlan) {
+	line("  - subnet: %s/24\n    pools:", addrIn(seg, 0))
+	for _, p := range s.pools {
+		line("      - pool: %s", p.Range)
+		if p.exclude != 0 {
+			line("        exclude: [%s]", p.exclude)
+		}
+		life("        ", "valid-lifetime", p.valid)
+	}
+	if router {
+		line("    options: {routers: %s}", addrIn(seg, 1))
+	}
+	if len(s.reservations) > 0 {
+		line("    reservations:")
+	}
+	for _, r := range s.reservations {
+		line("      - ip-address: %s", r.addr)
+		if r.hw {
+			line("        hw-address: %q", colons(clients[r.client].MAC[:]))
+		}
+		if r.id {
+			line("        client-id: %q", colons(clients[r.client].identifier()))
+		}
+		life("        ", "valid-lifetime", r.valid)
+	}
+}
+
+// identifier is what the client sends as option 61, nil for none.
+func (c *ClientPlan) identifier() []byte {
+	switch c.Config.Identifier {
+	case client.IdentifierMAC:
+		return append([]byte{1}, c.MAC[:]...)
+	case client.IdentifierFixed:
+		return c.Config.ClientID
+	}
+	return nil
+}
+
+func colons(b []byte) string {
+	return strings.ReplaceAll(fmt.Sprintf("% x", b), " ", ":")
+}
