@@ -7,6 +7,7 @@ import "context"
 func (e *Engine) commitAll(ctx context.Context) {
 	for j := range e.jobs {
 		e.work(ctx, j)
+		e.traceCommit(j)
 		e.done <- j
 	}
 	close(e.done)

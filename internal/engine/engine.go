@@ -36,6 +36,10 @@ type Config struct {
 	Log    *event.Log
 	Policy *policy.Policy
 	Secret [16]byte // keys the hashes of client identities; the same after a restart
+
+	Trace   Tracer // nil: nobody asks
+	Began   int64  // when the process began, CLOCK_BOOTTIME; 0 when not known. For the trace
+	Version string // of the program, for the trace
 }
 
 // Engine serves one configuration at a time. Start, Stop and the requests of
@@ -45,6 +49,7 @@ type Engine struct {
 	net   link.Net
 	store store.Store
 	log   *event.Log
+	trace Tracer // nil: nobody asks
 	boot  lease.BootID
 
 	policy    atomic.Pointer[policy.Policy] // in force, for names
@@ -83,7 +88,7 @@ type stats struct {
 // nothing on disk.
 func Load(ctx context.Context, c Config) (*Engine, error) {
 	e := &Engine{
-		clock: c.Clock, net: c.Net, store: c.Store, log: c.Log, boot: c.Clock.BootID(),
+		clock: c.Clock, net: c.Net, store: c.Store, log: c.Log, trace: c.Trace, boot: c.Clock.BootID(),
 		in:       make(chan input, 4*batchesPerPort),
 		calls:    make(chan func(), 16),
 		jobs:     make(chan *Job, 1),
@@ -105,6 +110,11 @@ func Load(ctx context.Context, c Config) (*Engine, error) {
 	}
 	e.log.Say(event.StoreLoaded, slog.Int("count", records),
 		slog.String("took", time.Duration(e.clock.Now().M-now.M).Round(time.Microsecond).String()))
+	took := int64(0)
+	if c.Began != 0 {
+		took = e.clock.Now().M - c.Began
+	}
+	e.traceStart(records, took, c.Version)
 	e.perform(now, e.serving.Begin(now, c.Policy, e.store.Recovery()))
 	return e, nil
 }

@@ -15,6 +15,8 @@ type loop struct {
 	armed   int64 // when the alarm rings
 	open    []*served
 
+	counted int64 // when a trace last had Counts
+
 	drained chan struct{} // set by stop: to be closed when nothing waits
 	ended   bool
 }
@@ -76,6 +78,7 @@ func (e *Engine) batch(in input) {
 	}
 	in.from.free <- in.batch
 	e.perform(now, e.serving.Settle(now))
+	e.traceCounts(now)
 }
 
 func (e *Engine) handle(now lease.Instant, p *wire.Packet) {
@@ -102,6 +105,7 @@ func (e *Engine) tick() {
 		e.serving.Tick(now)
 	}()
 	e.perform(now, e.serving.Settle(now))
+	e.traceCounts(now)
 }
 
 // call runs a request of another goroutine.
@@ -133,7 +137,10 @@ func (e *Engine) next() {
 // answered takes the committer's answer.
 func (e *Engine) answered(j *Job) {
 	now := e.clock.Now()
-	e.perform(now, e.serving.Answered(now, j))
+	failing := e.serving.Failing() != nil
+	out := e.serving.Answered(now, j)
+	e.traceStore(failing)
+	e.perform(now, out)
 }
 
 // perform sends replies and probes, and tells the log what has become true.
@@ -161,6 +168,7 @@ func (e *Engine) perform(now lease.Instant, out Out) {
 	for i := range out.Events {
 		e.log.Event(now, &out.Events[i], took)
 	}
+	e.traceEvents(out.Events)
 }
 
 // port is the open port of an interface, or nil. There are few.
@@ -200,5 +208,6 @@ func (e *Engine) probe(as []wire.ARP) {
 // setLinks takes the interfaces that are served from now on.
 func (e *Engine) setLinks(open []*served, links []wire.Link) {
 	e.open = open
+	e.traceServed(links)
 	e.serving.SetLinks(e.clock.Now(), links)
 }

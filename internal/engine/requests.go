@@ -15,6 +15,7 @@ import (
 	"lessor/internal/policy"
 	"lessor/internal/server"
 	"lessor/internal/store"
+	"lessor/internal/trace"
 	"lessor/internal/wire"
 )
 
@@ -70,6 +71,9 @@ func (e *Engine) Do(ctx context.Context, fn func(now lease.Instant, core *server
 func (e *Engine) SetPolicy(ctx context.Context, p *policy.Policy) error {
 	old := e.policy.Load()
 	err := e.Do(ctx, func(now lease.Instant, core *server.Core, fx *server.Effects) {
+		if e.trace != nil {
+			e.trace.Write(&trace.Config{Policy: p})
+		}
 		core.SetPolicy(now, p, fx)
 		e.policy.Store(p)
 	})
@@ -138,7 +142,9 @@ func (e *Engine) Release(ctx context.Context, a dhcp4.Addr, immediate bool) erro
 			answer = errStoreFailing{e.serving.failing}
 			return
 		}
-		answer = core.Release(now, a, immediate, fx)
+		if answer = core.Release(now, a, immediate, fx); answer == nil && e.trace != nil {
+			e.trace.Write(&trace.Override{Addr: a, Immediate: immediate})
+		}
 	})
 	if err == nil {
 		err = answer
