@@ -33,6 +33,9 @@ func (c *clocks) when(m int64) int64 {
 	if m == never {
 		return never
 	}
+	if m <= c.now.M { // long ago, when the difference has no room either
+		return c.at
+	}
 	d := m - c.now.M
 	t := c.at + d - d/1_000_000*c.drift
 	for c.read(t).M < m {
