@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"bytes"
 	"slices"
 
 	"lessor/dhcp4"
@@ -30,7 +31,7 @@ type clientHost struct {
 	asleep bool
 	off    bool
 
-	file   []byte // the lease file
+	file   leaseFile
 	lease  client.Lease
 	has    bool
 	config dhcp4.Prefix // on the interface
@@ -52,7 +53,7 @@ func (c *clientHost) start() {
 		return
 	}
 	c.life++
-	memory, problem := run.DecodeLeases(c.file, &c.plan.Config, c.clock.boot, c.now())
+	memory, problem := run.DecodeLeases(c.file.text(), &c.plan.Config, c.clock.boot, c.now())
 	if problem != "" {
 		c.w.note(c.plan.Name, "%s", problem)
 	}
@@ -185,9 +186,31 @@ func (c *clientHost) perform() {
 		case client.EffectDeconfigure:
 			c.deconfigure()
 		case client.EffectSave:
-			c.file = run.EncodeLeases(c.m.Memory(), c.clock.boot, c.now())
+			c.file = c.written()
 		}
 	}
+}
+
+// leaseFile is what was saved last. Its text is made when it is read: most are never.
+type leaseFile struct {
+	memory []client.Remembered
+	boot   lease.BootID
+	at     lease.Instant
+}
+
+func (c *clientHost) written() leaseFile {
+	f := leaseFile{slices.Clone(c.m.Memory()), c.clock.boot, c.now()}
+	for i := range f.memory {
+		f.memory[i].Lease.ACK = bytes.Clone(f.memory[i].Lease.ACK)
+	}
+	return f
+}
+
+func (f *leaseFile) text() []byte {
+	if f.at == (lease.Instant{}) {
+		return nil
+	}
+	return run.EncodeLeases(f.memory, f.boot, f.at)
 }
 
 // configure puts the address on the interface; the kernel takes it off at its end even when

@@ -364,11 +364,19 @@ func (s *serverHost) arm(now lease.Instant) {
 		return
 	}
 	s.armed = at
+	s.ring(at)
+}
+
+// ring ticks when CLOCK_BOOTTIME has come to at, unless the alarm was set anew.
+func (s *serverHost) ring(at int64) {
 	s.own(s.clock.when(at)-s.w.now, func() {
-		if s.armed > s.now().M {
-			return // it was set for another time meanwhile, or the clock runs slower now
+		switch {
+		case s.armed != at:
+		case s.now().M < at: // the clock's rate or base changed meanwhile
+			s.ring(at)
+		default:
+			s.tick()
 		}
-		s.tick()
 	})
 }
 
