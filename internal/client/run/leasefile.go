@@ -44,6 +44,7 @@ type leaseRecord struct {
 	RouterMAC string     `json:"router-hw-address"`
 	OwnMAC    string     `json:"hw-address"`
 	ServerMAC string     `json:"server-hw-address"`
+	Ended     bool       `json:"ended,omitempty"` // before the time that the ACK gives: it was given back
 	ACK       []byte     `json:"ack"`
 }
 
@@ -56,7 +57,7 @@ func EncodeLeases(memory []client.Remembered, boot lease.BootID, now lease.Insta
 		m := &memory[i]
 		r := leaseRecord{Address: m.Lease.Addr.String(), Server: m.Lease.Server.String(), Obtained: time.Unix(0, m.Lease.Obtained).UTC(),
 			Start: m.Lease.Start, Router: m.Router, RouterMAC: macText(m.RouterMAC), OwnMAC: macText(m.OwnMAC),
-			ServerMAC: macText(m.Lease.ServerMAC), ACK: m.Lease.ACK}
+			ServerMAC: macText(m.Lease.ServerMAC), Ended: m.Lease.End < after(m.Lease.Start, m.Lease.Lifetime), ACK: m.Lease.ACK}
 		if m.Lease.End != never {
 			at := time.Unix(0, now.W+m.Lease.End-now.M).UTC().Truncate(time.Second)
 			r.Expires = &at
@@ -223,6 +224,9 @@ func (f *leaseFile) times(l *client.Lease, r *leaseRecord, age int64, now lease.
 	l.Start = now.M - min(used, int64(lease.Infinite)*second) - min(age, int64(lease.Infinite)*second)
 	t1, t2 := uint32(l.T1), uint32(l.T2)
 	l.T1, l.T2, l.End = after(l.Start, t1), after(l.Start, t2), after(l.Start, l.Lifetime)
+	if r.Ended {
+		l.T1, l.T2, l.End = min(l.T1, now.M), min(l.T2, now.M), min(l.End, now.M)
+	}
 }
 
 // after is the point of time s seconds after t, never for lease.Infinite.

@@ -110,6 +110,26 @@ func TestLeaseFileTimes(t *testing.T) {
 	}
 }
 
+// TestI20LeaseFileReleased: what was given back stays given back, whatever time its ACK gave,
+// in this boot and after another, and also when the file is written once more.
+func TestI20LeaseFileReleased(t *testing.T) {
+	for _, lifetime := range []uint32{3600, lease.Infinite} {
+		m := remembered(t, "192.0.2.52", lifetime, noon.M-100*second, noon)
+		m.Lease.T1, m.Lease.T2, m.Lease.End = noon.M, noon.M, noon.M // as the machine notes a RELEASE
+		text := EncodeLeases([]client.Remembered{m}, bootOne, noon)
+		now := later(noon, time.Minute)
+		again, problem := DecodeLeases(text, &client.Config{}, bootOne, now)
+		if problem != "" || len(again) != 1 || again[0].Lease.End > now.M || again[0].Lease.T1 > now.M || again[0].Lease.T2 > now.M {
+			t.Fatalf("lease of %d s, same boot: %q, %+v", lifetime, problem, again)
+		}
+		text = EncodeLeases(again, bootOne, now)
+		boot := lease.Instant{M: 7 * second, W: now.W + 20*second}
+		if out, _ := DecodeLeases(text, &client.Config{}, bootTwo, boot); len(out) != 1 || out[0].Lease.End > boot.M {
+			t.Errorf("lease of %d s, after another boot: %+v", lifetime, out)
+		}
+	}
+}
+
 // TestLeaseFileLies: a file that was changed by somebody gives no lease more time than its
 // ACK does, and no ACK more trust than one from the network.
 func TestLeaseFileLies(t *testing.T) {
