@@ -13,6 +13,7 @@ const (
 	mostOffersKept = 64
 	offTime        = lease.Second      // after the end of a lease its address may stay on the interface
 	afterDecline   = 10 * lease.Second // RFC 2131 3.1 ¶5
+	justNow        = lease.Second / 20 // between an ACK and what the client says of it
 )
 
 // clients holds I20 against what Lessor's own clients did and what they were sent. It
@@ -42,6 +43,8 @@ type station struct {
 	grants map[dhcp4.Addr]*granted
 	probed probed
 
+	acked    dhcp4.Addr // by an ACK that came in just now and is not taken yet
+	ackedAt  int64
 	accepted dhcp4.Addr // by the last ACK
 	onLink   dhcp4.Addr // on the interface, 0: nothing
 	end      int64      // of that
@@ -211,13 +214,22 @@ func (s *station) accept(c *Checker, now int64, b *trace.Client) {
 	case b.End > g.until+slack:
 		c.breach("I20", "takes %s until %d, it was given until %d", b.Addr, b.End, g.until)
 	default:
-		g.server = g.newest
-		if n := len(s.asked); n > 0 && (s.asked[n-1].last.server != 0 || s.asked[n-1].last.typ == dhcp4.Discover) {
-			g.proven = false // a new address is checked, also one that it had before
-		}
+		s.taken(now, b.Addr, g)
 	}
 	s.accepted, s.asking, s.conflict, s.refused = b.Addr, false, 0, 0
 	s.lifetime = b.Lifetime
+}
+
+// taken notes which server's lease it is now, unless the client takes up what it remembers.
+// A new address is checked, also one that the client had before.
+func (s *station) taken(now int64, a dhcp4.Addr, g *granted) {
+	if s.acked != a || now-s.ackedAt > justNow {
+		return
+	}
+	s.acked, g.server = 0, g.newest
+	if n := len(s.asked); n > 0 && (s.asked[n-1].last.server != 0 || s.asked[n-1].last.typ == dhcp4.Discover) {
+		g.proven = false
+	}
 }
 
 // configure is an address that goes onto the interface, or one that stays there longer.

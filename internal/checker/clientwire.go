@@ -202,7 +202,7 @@ func (s *station) receive(now int64, f *trace.Frame, v *dhcp4.View) {
 		}
 		s.offers = append(s.offers, offered{v.XID(), v.YIAddr(), server})
 	case dhcp4.Ack:
-		s.acked(x, v, server)
+		s.ack(now, x, v, server)
 	case dhcp4.Nak:
 		s.naked(now, x, server)
 	}
@@ -218,9 +218,9 @@ func (s *station) ownID(v *dhcp4.View) bool {
 	return ok && (s.clientID == nil || string(id) == string(s.clientID))
 }
 
-// acked notes until when an ACK gives an address: the lease counts from the first
+// ack notes until when an ACK gives an address: the lease counts from the first
 // transmission of the REQUEST (RFC 2131 4.4.1).
-func (s *station) acked(x *exchange, v *dhcp4.View, server dhcp4.Addr) {
+func (s *station) ack(now int64, x *exchange, v *dhcp4.View, server dhcp4.Addr) {
 	t, ok := v.Uint32(dhcp4.OptDHCPLeaseTime)
 	from := x.firstRequest
 	switch {
@@ -249,6 +249,7 @@ func (s *station) acked(x *exchange, v *dhcp4.View, server dhcp4.Addr) {
 		s.grants[v.YIAddr()] = g
 	}
 	g.until, g.lifetime, g.newest = max(g.until, until), t, server
+	s.acked, s.ackedAt = v.YIAddr(), now
 }
 
 // naked notes a NAK that the client cannot but believe: to its last message, a REQUEST,

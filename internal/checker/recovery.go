@@ -142,7 +142,13 @@ func (d *disk) load(c *Checker, e *trace.Entry, b *trace.Loaded) {
 		now = lease.Instant{M: c.ledger.m, W: c.ledger.host.clock.wall(e.T)}
 	}
 	for i := range b.Records {
-		d.take(&b.Records[i], now)
+		got := &b.Records[i]
+		if got.Boot == (lease.BootID{}) { // deadlines are always those of the boot that reads
+			here := *got
+			here.Boot = c.ledger.host.clock.boot
+			got = &here
+		}
+		d.take(got, now)
 	}
 }
 
