@@ -263,8 +263,9 @@ func (c *Core) needsNoWrite(q *request, s lease.Slot) (left uint32, enough bool)
 	if c.overload && left > r.Lifetime/4*3 {
 		return left, true
 	}
-	// No client renews before T1, so a copy is one that comes well before it.
-	window := min(10*second, max(int64(r.Lifetime)*second/2-second, second))
+	// A renewal may have the xid of the REQUEST before it. dhclient's has, and comes up to a
+	// quarter of T1 and a second early: what comes before half of T1 is a copy.
+	window := min(10*second, max(int64(r.Lifetime)*second/4, second))
 	age := q.now.M - (r.End - int64(r.Lifetime)*second)
 	return left, c.table.XID(s) == q.view.XID() && age < window
 }
