@@ -141,7 +141,7 @@ const dhclientConf = `timeout 20;
 retry 2;
 reboot 5;
 initial-interval 1;
-backoff-cutoff 3;
+backoff-cutoff 2;
 request subnet-mask, broadcast-address, routers, domain-name, domain-name-servers, interface-mtu, host-name;
 `
 
