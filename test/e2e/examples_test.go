@@ -21,6 +21,7 @@ func TestExamplesAreServed(t *testing.T) {
 		"lessor.yaml":         {printer: "192.0.2.10"},
 	} {
 		t.Run(file, func(t *testing.T) {
+			t.Parallel()
 			l := newLab(t)
 			sw := try(l.Switch("lan"))(t)
 			h, c := try(l.Host("server"))(t), try(l.Host("clients"))(t)

@@ -44,6 +44,7 @@ func (z *zero) refused(t *testing.T, other string) {
 // Two servers without files on one switch: the first one asks, hears nothing and serves;
 // the second one names it and ends with 6. With --beside it serves, and says who else does.
 func TestZeroConfigurationLooksForOthers(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	sw := try(l.Switch("lan"))(t)
 	a, b := try(l.Host("a"))(t), try(l.Host("b"))(t)
