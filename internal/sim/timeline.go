@@ -100,7 +100,7 @@ func (t *Timeline) End(r *Result) {
 			at = max(t.lines[n-1].At, r.Stats.Virtual)
 		}
 		if _, what, ok := strings.Cut(b, " s, "); ok {
-			b = what // without the rule and the time, which have their own place
+			b = strings.TrimPrefix(what, ": ") // without the rule and the time, which have their own place, and without no host
 		}
 		t.lines = append(t.lines, Line{At: at, Who: "BREACH " + r.Rule, Text: b, Tone: ToneBreach, weight: breach})
 	}
