@@ -27,6 +27,7 @@ type asker struct {
 	refused  int64 // M of the last drop because of a REQUEST to another server; 0: none
 	offer    *offer
 	earlier  *offer // the one before
+	spoke    int    // entry of its last REQUEST or DECLINE, which ends an offer
 }
 
 // wasOffered reports whether the client was offered a in the last five minutes before m.
@@ -78,8 +79,11 @@ func (o *offerBook) asked(s *server, q *request) {
 
 // answeredBy takes a REQUEST or DECLINE of a client: its offer may be over.
 func (o *offerBook) answeredBy(s *server, q *request) {
-	if a := o.byKey[string(s.offerKey(q))]; a != nil && a.offer != nil {
-		a.offer.live = false
+	if a := o.byKey[string(s.offerKey(q))]; a != nil {
+		a.spoke = q.at.entry
+		if a.offer != nil {
+			a.offer.live = false
+		}
 	}
 }
 
@@ -113,17 +117,22 @@ func (o *offerBook) rival(s *server, r *reply) *offer {
 	return of
 }
 
-// made takes an OFFER.
+// made takes an OFFER. Several inputs may be handled before a reply to the first of them
+// leaves: what came after the DISCOVER may have ended the offer already.
 func (o *offerBook) made(s *server, r *reply, m int64) {
 	if s.pol == nil {
 		return
 	}
-	of := &offer{addr: r.addr, who: r.who, m: m, ends: m + s.pol.OfferLifetime, live: true}
+	of := &offer{addr: r.addr, who: r.who, m: m, ends: m + s.pol.OfferLifetime}
 	o.byAddr[r.addr] = of
-	if r.request != nil {
-		if a := o.byKey[string(s.offerKey(r.request))]; a != nil {
-			a.offer, a.earlier = of, a.offer
-		}
+	q := r.request
+	if q == nil {
+		return
+	}
+	if a := o.byKey[string(s.offerKey(q))]; a != nil {
+		heard, spoken := s.arpHeard[r.addr]
+		of.live = a.spoke < q.at.entry && q.at.T > s.polT && q.at.T > s.linksT && !(spoken && heard >= q.m) && s.record(r.addr).t < q.at.T
+		a.offer, a.earlier = of, a.offer
 	}
 }
 

@@ -106,6 +106,10 @@ func (s *server) promise(r *reply, e *trace.Entry) {
 	if !r.msg.timed {
 		return
 	}
+	rec := s.record(r.addr)
+	if b := rec.standing(r); b != nil && b != rec.now {
+		return // it was given up before the ACK could leave
+	}
 	asked, wall := s.asOf(r, e)
 	end := lease.Never
 	if t != lease.Infinite {

@@ -141,7 +141,7 @@ func (*durability) entry(c *Checker, _ *trace.Entry) {
 	if p == nil || p.msg.kind != dhcp4.Ack || p.addr == 0 || !p.msg.timed {
 		return
 	}
-	b := p.server.record(p.addr).now
+	b := p.server.record(p.addr).standing(p)
 	switch {
 	case b == nil:
 		c.breach("I2", "%s is acknowledged to %v, and nothing of it is durable", p.addr, p.who)
@@ -158,3 +158,15 @@ func (*durability) entry(c *Checker, _ *trace.Entry) {
 }
 
 func (*durability) end(*Checker) {}
+
+// standing is the state of r that reply p rests on: the newest durable one, or, when that
+// was decided after the request and became durable with its answer, the one before.
+func (r *record) standing(p *reply) *lease.Binding {
+	if p.request == nil || r.t < p.request.at.T || r.now != nil && r.now.State == lease.Bound && p.isSame(identOf(r.now)) {
+		return r.now
+	}
+	if r.prev != nil && r.prev.State == lease.Bound && r.prevT >= p.request.at.T && p.isSame(identOf(r.prev)) {
+		return r.prev
+	}
+	return r.now
+}
