@@ -12,6 +12,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
+
+	"lessor/internal/sim"
 )
 
 // Defaults of paths, shared by the commands that serve and the commands that ask.
@@ -37,7 +39,8 @@ type globals struct {
 
 	stdin          io.Reader
 	stdout, stderr io.Writer
-	environ        []string // KEY=value, as os.Environ
+	environ        []string   // KEY=value, as os.Environ
+	simulate       sim.Runner // what "lessor sim" runs plans with
 
 	configSet bool // --config or LESSOR_CONFIG was given
 	terminal  bool // stdout is a terminal

@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"lessor/internal/sim"
 )
 
 // commands makes the subcommands of lessor. A file that brings one adds its
@@ -24,6 +26,7 @@ var commands = []func(*globals) *cobra.Command{
 	newLab,
 	newLeases,
 	newServe,
+	newSim,
 	newStatus,
 	newVersion,
 }
@@ -49,7 +52,7 @@ func NewRoot() *cobra.Command {
 }
 
 func newRoot() (*cobra.Command, *globals) {
-	g := &globals{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ()}
+	g := &globals{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(), simulate: sim.Live}
 	root := &cobra.Command{
 		Use:           "lessor",
 		Short:         "A DHCPv4 server that never forgets a lease, and a client",
