@@ -43,6 +43,7 @@ type serveFlags struct {
 	memory     bool
 	beside     bool
 	check      bool
+	trace      string
 	logFormat  string
 	logLevel   string
 }
@@ -65,6 +66,7 @@ func newServe(g *globals) *cobra.Command {
 	fs.BoolVar(&f.memory, "memory", false, "keep leases in memory only: they are forgotten when the server ends")
 	fs.BoolVar(&f.beside, "beside", false, "serve although another DHCP server answers on the link: be silent where that one may know better")
 	fs.BoolVar(&f.check, "check", false, "check the configuration, print what would be served, and end")
+	fs.StringVar(&f.trace, "trace", "", "append all that happens to this `file`, for lessor verify (it names every client)")
 	fs.StringVar(&f.logFormat, "log-format", "auto", "`format` of the log: auto|text|json (auto: text on a terminal)")
 	fs.StringVar(&f.logLevel, "log-level", "info", "least `level` of the log: debug|info|warn|error")
 	if err := cmd.RegisterFlagCompletionFunc("interface", completeInterfaceFlag); err != nil {
@@ -92,7 +94,8 @@ func serve(ctx context.Context, g *globals, f *serveFlags) error {
 			Hint: "Serve an interface without a file: sudo lessor serve --interface eth0\n" +
 				"or write one to start from: lessor config init --interface eth0"}
 	}
-	c, problems := config.Load(g.config)
+	d := &daemon{g: g, f: f, handler: handler, net: link.NewKernel(), tracing: newTracing(f)}
+	c, problems := d.loadConfig()
 	writeProblems(g, problems)
 	if problems.Err() != nil {
 		return &ExitError{Code: ExitUsage} // everything has been said
@@ -103,7 +106,7 @@ func serve(ctx context.Context, g *globals, f *serveFlags) error {
 	if f.check {
 		return printSummary(g.stdout, c, nil, g.config, "", nil)
 	}
-	d := &daemon{g: g, f: f, conf: c, handler: handler, net: link.NewKernel()}
+	d.conf = c
 	return d.run(ctx)
 }
 
@@ -117,7 +120,7 @@ func serveZero(ctx context.Context, g *globals, f *serveFlags, handler slog.Hand
 		return printSummary(g.stdout, zero.conf, zero, f.source(g), "", nil)
 	}
 	kernel := link.NewKernel()
-	d := &daemon{g: g, f: f, handler: handler, net: kernel, asks: kernel}
+	d := &daemon{g: g, f: f, handler: handler, net: kernel, asks: kernel, tracing: newTracing(f)}
 	return d.run(ctx)
 }
 

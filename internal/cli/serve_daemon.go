@@ -46,6 +46,7 @@ type daemon struct {
 	net     link.Net
 	asks    link.ClientNet // to look for other servers before serving without a file; nil: do not
 	others  []string       // what other servers answered
+	tracing *tracing       // nil: without --trace
 
 	state  string
 	log    *event.Log
@@ -63,6 +64,7 @@ func (d *daemon) run(ctx context.Context) error {
 	if d.g.env("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
+	began := d.began()
 	hangUps := make(chan os.Signal, 1) // from now on: one that comes too soon must not end the program
 	signal.Notify(hangUps, syscall.SIGHUP)
 	defer signal.Stop(hangUps)
@@ -89,6 +91,7 @@ func (d *daemon) run(ctx context.Context) error {
 			return startError(errors.Join(err, st.Close()))
 		}
 		d.conf = d.zero.conf
+		d.tracing.text(d.conf, d.zero.yaml)
 	}
 	socket, err := control.Listen(d.controlPath())
 	if err != nil {
@@ -98,7 +101,12 @@ func (d *daemon) run(ctx context.Context) error {
 	if err != nil {
 		return startError(errors.Join(err, socket.Close(), st.Close()))
 	}
-	e, err := engine.Load(ctx, engine.Config{Clock: times, Net: d.net, Store: st, Log: d.log, Policy: d.conf.Policy(), Secret: secret})
+	ec := engine.Config{Clock: times, Net: d.net, Store: st, Log: d.log, Policy: d.conf.Policy(), Secret: secret, Began: began, Version: Version()}
+	if err := d.openTrace(times, &ec); err != nil {
+		return startError(errors.Join(err, socket.Close(), st.Close()))
+	}
+	defer d.tracing.close()
+	e, err := engine.Load(ctx, ec)
 	if err != nil {
 		return startError(errors.Join(err, socket.Close(), st.Close()))
 	}
@@ -311,6 +319,7 @@ func (d *daemon) reload(ctx context.Context, e *engine.Engine) {
 	defer notify(sd.SdNotifyReady)
 	c, warnings, err := d.reread(ctx, e)
 	if err != nil {
+		d.tracing.refused(err)
 		d.log.Say(event.ConfigRefused, slog.String("config", d.f.source(d.g)), slog.String("reason", err.Error()))
 		return
 	}
@@ -337,9 +346,10 @@ func (d *daemon) reread(ctx context.Context, e *engine.Engine) (c *config.Config
 			return nil, "", err
 		}
 		d.zero = zero
+		d.tracing.text(zero.conf, zero.yaml)
 		return zero.conf, strings.Join(zero.warnings, "; "), nil
 	}
-	c, problems := config.Load(d.g.config)
+	c, problems := d.loadConfig()
 	if err := problems.Err(); err != nil {
 		return nil, "", err
 	}
@@ -386,6 +396,7 @@ func (d *daemon) stop(e *engine.Engine, c *control.Server, st store.Store) error
 	defer cancel()
 	errs := []error{e.Stop(ctx), c.Close()}
 	if errs[0] == nil {
+		d.tracing.ended()
 		closed := make(chan error, 1)
 		go func() { closed <- st.Close() }()
 		select {

@@ -15,6 +15,7 @@ import (
 // derived is what was decided for interfaces without a file.
 type derived struct {
 	conf     *config.Config
+	yaml     string // the file that does the same
 	said     []string
 	warnings []string
 	links    []wire.Link // what it was decided from
@@ -40,13 +41,14 @@ func derive(names []string, beside bool, known func(dhcp4.Addr) bool) (*derived,
 		d.said = append(d.said, one.Said...)
 		d.warnings = append(d.warnings, one.Warnings...)
 		d.links = append(d.links, l)
-		d.conf = one.Config
+		d.conf, d.yaml = one.Config, one.YAML
 	}
 	if d.conf == nil {
 		return nil, first
 	}
 	if len(yamls) > 1 {
-		c, problems := config.Parse("(made from "+strings.Join(names, ", ")+")", []byte(joinYAML(yamls)))
+		d.yaml = joinYAML(yamls)
+		c, problems := config.Parse("(made from "+strings.Join(names, ", ")+")", []byte(d.yaml))
 		if err := problems.Err(); err != nil {
 			return nil, fmt.Errorf("the configurations made from %s do not go together: %w", strings.Join(names, " and "), err)
 		}

@@ -26,6 +26,15 @@ const (
 // Load reads and parses the file at path; "-" is standard input. The
 // configuration is nil when there are errors; warnings come with it.
 func Load(path string) (*Config, Problems) {
+	data, problems := Read(path)
+	if problems != nil {
+		return nil, problems
+	}
+	return Parse(path, data)
+}
+
+// Read reads the file at path; "-" is standard input.
+func Read(path string) ([]byte, Problems) {
 	f := os.Stdin
 	if path != "-" {
 		var err error
@@ -39,7 +48,7 @@ func Load(path string) (*Config, Problems) {
 	if err != nil {
 		return nil, fileProblem(path, err)
 	}
-	return Parse(path, data)
+	return data, nil
 }
 
 func fileProblem(path string, err error) Problems {

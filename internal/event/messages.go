@@ -57,6 +57,7 @@ const (
 	Suppressed
 	PanicRecovered
 	WatchdogLate
+	TraceFailed
 
 	numIDs
 )
@@ -112,6 +113,7 @@ var messages = [numIDs]Message{
 	Suppressed:     {"LOG_SUPPRESSED", slog.LevelWarn, "lines left out", "More than 100 lines a second of one kind, or more than the log could write. The count says how many were left out.", "Nothing. The counters of \"lessor status\" hold all of them."},
 	PanicRecovered: {"PANIC_RECOVERED", slog.LevelError, "a fault in Lessor, one input was dropped", "The program met a state it should never be in. It dropped the input that led there and went on.", "Report it with the stack in the line."},
 	WatchdogLate:   {"WATCHDOG_LATE", slog.LevelError, "the server did not answer its watchdog in time", "The loop that answers packets is stuck or starved. systemd restarts the unit when it lasts.", "Look at the machine's load; if it repeats, report it."},
+	TraceFailed:    {"TRACE_FAILED", slog.LevelError, "the trace ends here, serving goes on", "The file of --trace could not be written, or its disk is too slow. Nothing later is written to it, and its end says so if there is room for that. Leases are not touched by it.", "Make room and start the server again, or trace to another disk. \"lessor verify\" judges what is there."},
 }
 
 // Message is the row of id.
