@@ -33,8 +33,8 @@ const (
 	answerAge   = 300 * second
 )
 
-// copyTime is how soon after a REQUEST its copy costs no second sync, but copyTimeOf
-// for a lease so short that its client extends it sooner.
+// copyTime is how soon after a REQUEST its copy costs no second sync; of a lease under 40 s it
+// is the first quarter, within which no client extends it.
 const (
 	copyTime   = 10 * second
 	otherQuiet = 60 * second // no other message of the client's may have waited that long
@@ -121,7 +121,7 @@ func (r *idempotent) change(c *Checker, s *server, rec *record) {
 		return
 	}
 	first, again := grantedAt(old), grantedAt(now)
-	window := min(copyTime, max(int64(old.Lifetime)*second/2-second, second))
+	window := min(copyTime, max(int64(old.Lifetime)*second/4, second))
 	if gap := again - first; gap < 0 || gap >= window || first < s.startM || s.failed && s.failT > c.ledger.t-2*otherQuiet {
 		return
 	}
