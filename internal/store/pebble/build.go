@@ -40,7 +40,7 @@ func (s *Store) build(num uint64, fill func(*builder) error) (*generation, error
 		return nil, errors.Join(err, s.fs.RemoveAll(dir))
 	}
 	g := newGeneration(s.fs, num, dir)
-	if err := g.openDB(engineOptions(g, g.fs)); err != nil {
+	if err := g.openDB(s.engineOptions(g, g.fs)); err != nil {
 		return nil, errors.Join(err, s.fs.RemoveAll(dir))
 	}
 	return g, nil
@@ -48,7 +48,7 @@ func (s *Store) build(num uint64, fill func(*builder) error) (*generation, error
 
 func (s *Store) buildTables(num uint64, fill func(*builder) error) (err error) {
 	g := newGeneration(s.fs, num, s.generationDir(num))
-	o := engineOptions(g, g.fs)
+	o := s.engineOptions(g, g.fs)
 	o.DisableWAL = true
 	if err := g.openDB(o); err != nil {
 		return err
@@ -58,7 +58,7 @@ func (s *Store) buildTables(num uint64, fill func(*builder) error) (err error) {
 		return err
 	}
 	defer g.done()
-	w := &builder{s: s, g: g, batch: g.db.NewBatchWithSize(maxBatch + 4096)}
+	w := &builder{s: s, g: g, batch: g.db.NewBatchWithSize(s.maxBatch + 4096)}
 	defer func() { w.batch.Close() }()
 	if err := fill(w); err != nil {
 		return err
@@ -97,7 +97,7 @@ func (w *builder) put(key, value []byte) error {
 	if err := w.batch.Set(key, value, nil); err != nil {
 		return err
 	}
-	if w.batch.Len() < maxBatch {
+	if w.batch.Len() < w.s.maxBatch {
 		return nil
 	}
 	return w.apply()

@@ -55,7 +55,7 @@ func (s *Store) commit(mark lease.Mark, cs []lease.Change, res []store.Result) e
 		}
 		wrote = true
 		s.putChange(c, mark, uint64(pos)<<20|uint64(i))
-		if s.batch.Len() >= maxBatch {
+		if s.batch.Len() >= s.maxBatch {
 			if err := s.apply(g, pebble.NoSync); err != nil {
 				return err
 			}

@@ -35,6 +35,7 @@ type generation struct {
 	closeErr  error
 	immutable int // memtables that wait for their flush
 	flushing  int // flushes that run
+	compacts  int // compactions that run
 	l0        int // tables in level 0
 
 	inputs map[uint64]bool // tables that compactions took while g is being opened; nil: not remembered
@@ -171,9 +172,10 @@ func (g *generation) brokenErr() error {
 func (g *generation) makeRoom() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	// Pebble lets small memtables gather before it flushes, so their number alone is no
-	// reason to wait.
-	for !g.shut.Load() && (g.immutable >= maxImmutable && g.flushing > 0 || g.l0 >= maxL0Tables) {
+	// Pebble lets small memtables gather before it flushes, and many tables that do not
+	// overlap lie in level 0, so their number alone is no reason to wait: nothing might
+	// ever lower it.
+	for !g.shut.Load() && (g.immutable >= maxImmutable && g.flushing > 0 || g.l0 >= maxL0Tables && g.compacts > 0) {
 		g.cond.Wait()
 	}
 	if g.shut.Load() {
@@ -185,26 +187,31 @@ func (g *generation) makeRoom() error {
 // listener counts what waits, and breaks g when work in the background fails: all
 // that is durable is in the server's memory, and a fresh store is written from it.
 func (g *generation) listener() *pebble.EventListener {
-	count := func(immutable, flushing, l0 int) {
+	count := func(immutable, flushing, compacts, l0 int) {
 		g.mu.Lock()
 		g.immutable += immutable
 		g.flushing += flushing
+		g.compacts += compacts
 		g.l0 += l0
 		g.cond.Broadcast()
 		g.mu.Unlock()
 	}
 	return &pebble.EventListener{
-		WALCreated: func(pebble.WALCreateInfo) { count(1, 0, 0) },
-		FlushBegin: func(pebble.FlushInfo) { count(0, 1, 0) },
+		WALCreated: func(pebble.WALCreateInfo) { count(1, 0, 0, 0) },
+		FlushBegin: func(pebble.FlushInfo) { count(0, 1, 0, 0) },
 		FlushEnd: func(i pebble.FlushInfo) {
 			if i.Err != nil {
 				i.Input, i.Output = 0, nil
 			}
-			count(-i.Input, -1, len(i.Output))
+			count(-i.Input, -1, 0, len(i.Output))
 		},
-		CompactionBegin: g.noteInputs,
+		CompactionBegin: func(i pebble.CompactionInfo) {
+			g.noteInputs(i)
+			count(0, 0, 1, 0)
+		},
 		CompactionEnd: func(i pebble.CompactionInfo) {
 			if i.Err != nil {
+				count(0, 0, -1, 0)
 				return
 			}
 			n := 0
@@ -216,7 +223,7 @@ func (g *generation) listener() *pebble.EventListener {
 			if i.Output.Level == 0 {
 				n += len(i.Output.Tables)
 			}
-			count(0, 0, n)
+			count(0, 0, -1, n)
 		},
 		BackgroundError: func(err error) { g.fail(fmt.Errorf("background: %w", err)) },
 	}

@@ -93,7 +93,7 @@ func (s *Store) createFirst() error {
 		return err
 	}
 	g := newGeneration(s.fs, num, s.generationDir(num))
-	if err := g.openDB(engineOptions(g, g.fs)); err != nil {
+	if err := g.openDB(s.engineOptions(g, g.fs)); err != nil {
 		return err
 	}
 	err := g.setDurably(keyComplete, []byte{storeFormat})
@@ -130,7 +130,7 @@ func (s *Store) openWhole(num uint64) (*generation, error) {
 	files := dataFiles(s.fs, g.dir)
 	g.fs.hold = true
 	g.inputs = make(map[uint64]bool)
-	o := engineOptions(g, g.fs)
+	o := s.engineOptions(g, g.fs)
 	o.ErrorIfNotExists = true // where a store was, none is to be made
 	if err := g.openDB(o); err != nil {
 		return nil, err
@@ -197,7 +197,7 @@ func (s *Store) openBroken(num uint64, cause error) error {
 // openForReading opens a generation so that nothing on the disk can change.
 func (s *Store) openForReading(num uint64) (*generation, error) {
 	g := newGeneration(s.fs, num, s.generationDir(num))
-	o := engineOptions(g, readOnlyFS{s.fs})
+	o := s.engineOptions(g, readOnlyFS{s.fs})
 	o.ReadOnly = true
 	o.DisableTableStats = true
 	if err := g.openDB(o); err != nil {

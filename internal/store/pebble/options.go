@@ -32,6 +32,15 @@ type Options struct {
 	// has no other way to be seen: a directory put aside, history that could not be
 	// carried over. nil drops it. It is called on the goroutine of the caller.
 	Report func(what string)
+
+	tune *tuning // of tests
+}
+
+// tuning is what tests change of the sizes below, so that what is rare with them
+// happens all the time. No configuration reaches it.
+type tuning struct {
+	engine func(*pebble.Options)
+	batch  int // in the place of maxBatch
 }
 
 // Sizes of a Pebble instance. They are small: all current records are in the
@@ -57,7 +66,7 @@ const (
 const formatVersion = pebble.FormatTableFormatV6
 
 // engineOptions are the options of a Pebble instance for generation g.
-func engineOptions(g *generation, fs vfs.FS) *pebble.Options {
+func (s *Store) engineOptions(g *generation, fs vfs.FS) *pebble.Options {
 	o := &pebble.Options{
 		FS:                          fs,
 		FormatMajorVersion:          formatVersion,
@@ -77,6 +86,9 @@ func engineOptions(g *generation, fs vfs.FS) *pebble.Options {
 	for i := range o.Levels {
 		o.Levels[i].BlockSize = 16 << 10
 		o.Levels[i].Compression = func() *block.CompressionProfile { return block.FastestCompression }
+	}
+	if s.opts.tune != nil {
+		s.opts.tune.engine(o)
 	}
 	return o
 }

@@ -29,6 +29,7 @@ type Store struct {
 	lock      io.Closer
 	readOnly  bool
 	retention int64 // seconds; below 0: for ever
+	maxBatch  int   // octets, normally the constant of this name
 
 	// Of the goroutine that commits.
 	batch     *pebble.Batch // of gen
@@ -76,7 +77,7 @@ func Open(dir string, opts Options) (*Store, error) {
 }
 
 func newStore(dir string, opts Options) *Store {
-	s := &Store{opts: opts, fs: opts.FS, dir: dir, retention: int64(opts.HistoryRetention / time.Second)}
+	s := &Store{opts: opts, fs: opts.FS, dir: dir, retention: int64(opts.HistoryRetention / time.Second), maxBatch: maxBatch}
 	if s.fs == nil {
 		s.fs = vfs.Default
 	}
@@ -91,6 +92,9 @@ func newStore(dir string, opts Options) *Store {
 	}
 	if s.opts.Report == nil {
 		s.opts.Report = func(string) {}
+	}
+	if s.opts.tune != nil {
+		s.maxBatch = s.opts.tune.batch
 	}
 	s.state = s.fs.PathDir(dir)
 	return s
