@@ -2,6 +2,7 @@ package pebble
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"math"
@@ -91,7 +92,7 @@ func (v *view) ended(ctx context.Context, prefix []byte, yield func(*store.Posse
 	}
 	defer it.Close()
 	for ok := it.Last(); ok; ok = it.Prev() {
-		if err := errors.Join(ctx.Err(), v.g.fs.err()); err != nil {
+		if err := cmp.Or(ctx.Err(), v.g.fs.err()); err != nil {
 			return false, err // a broken store waits for its readers to leave
 		}
 		r, ok := parseHistoryKey(it.Key())
@@ -106,13 +107,23 @@ func (v *view) ended(ctx context.Context, prefix []byte, yield func(*store.Posse
 	return true, it.Error()
 }
 
+// readErr is what a caller is told of the error of a read: that the store is broken, if
+// it broke meanwhile, whatever the read met in the files that Pebble could not make.
+func (g *generation) readErr(ctx context.Context, err error) error {
+	if cause := g.fs.err(); err != nil && ctx.Err() == nil && cause != nil {
+		return brokenBy(cause)
+	}
+	return err
+}
+
 // HistoryByAddr implements store.History.
-func (s *Store) HistoryByAddr(ctx context.Context, a dhcp4.Addr, from, to time.Time, yield func(*store.Possession) bool) error {
+func (s *Store) HistoryByAddr(ctx context.Context, a dhcp4.Addr, from, to time.Time, yield func(*store.Possession) bool) (err error) {
 	g, err := s.use()
 	if err != nil {
 		return err
 	}
 	defer g.done()
+	defer func() { err = g.readErr(ctx, err) }()
 	v := s.view(g, from, to)
 	cur, ok, err := v.current(a)
 	if err != nil {
@@ -189,6 +200,7 @@ func (s *Store) HistoryByClient(ctx context.Context, hw, id []byte, from, to tim
 		return err
 	}
 	defer g.done()
+	defer func() { err = g.readErr(ctx, err) }()
 	v := s.view(g, from, to)
 	byHW, err := v.walk(clientHW, hw)
 	if err != nil {
