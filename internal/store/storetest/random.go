@@ -65,8 +65,8 @@ func (m *model) history(match func(*store.Possession) bool) []store.Possession {
 func canonical(ps []store.Possession) {
 	slices.SortFunc(ps, func(a, b store.Possession) int {
 		return cmp.Or(cmp.Compare(b.From, a.From), cmp.Compare(a.Addr, b.Addr), cmp.Compare(a.Until, b.Until),
-			bytes.Compare(a.HW, b.HW), bytes.Compare(a.ClientID, b.ClientID), bytes.Compare(a.Hostname, b.Hostname),
-			bytes.Compare(a.Agent, b.Agent))
+			cmp.Compare(a.HType, b.HType), bytes.Compare(a.HW, b.HW), bytes.Compare(a.ClientID, b.ClientID),
+			bytes.Compare(a.Hostname, b.Hostname), bytes.Compare(a.Agent, b.Agent), cmp.Compare(a.GIAddr, b.GIAddr))
 	})
 }
 
