@@ -308,6 +308,7 @@ func (c *clientHost) wakeUp() {
 		return
 	}
 	c.asleep, c.nic.off, c.armed = false, false, never
+	c.w.emit(c.plan.Name, c.clock.entry())
 	c.handle(client.Input{Kind: client.InputResume})
 	c.arm()
 }

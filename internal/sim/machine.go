@@ -112,6 +112,7 @@ func (s *serverHost) wakeUp() {
 		n.off = false
 	}
 	s.w.note(s.plan.Name, "resumed")
+	s.w.emit(s.plan.Name, s.clock.entry())
 	if s.serving != nil {
 		s.tick()
 	}
@@ -197,7 +198,7 @@ func (w *world) step(p *Step) {
 		return
 	}
 	w.stats.Faults++
-	w.note(p.who(), "%s", p)
+	w.note(p.Host, "%s", p)
 	if p.Kind == StepForge {
 		w.forge(p)
 		return
