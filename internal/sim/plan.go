@@ -114,8 +114,8 @@ const (
 	StepRebind
 	StepGiveUp // lessor client release, and renew after For
 
-	// A hostile station (Host is its index in Hostiles as text) sends Size frames like Forge
-	// within For.
+	// A hostile station (Host is hostileName of its index in Hostiles) sends Size frames like
+	// Forge within For.
 	StepForge
 )
 

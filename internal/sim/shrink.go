@@ -3,7 +3,6 @@ package sim
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -57,8 +56,8 @@ func (s *shrinker) all() {
 		s.gained = false
 		s.tail()
 		s.calm()
-		s.hosts()
 		s.steps()
+		s.hosts()
 		s.plainer()
 		s.shorter()
 		s.sooner()
@@ -160,7 +159,7 @@ func (s *shrinker) hosts() {
 		p.Servers = without(p.Servers, drop, func(c *ServerPlan) { names[c.Name] = true })
 		p.forget(names)
 	})
-	s.reduce(len(s.best.Hostiles), 0, func(p *Plan, drop func(int) bool) { p.dropHostiles(drop) })
+	s.keep(0, func(p *Plan) bool { return p.dropSilent() })
 }
 
 // steps takes steps away.
@@ -306,28 +305,20 @@ func without[T any](list []T, drop func(int) bool, gone func(*T)) []T {
 // forget takes away the steps of hosts that are gone.
 func (p *Plan) forget(hosts map[string]bool) {
 	p.Steps = slices.DeleteFunc(p.Steps, func(st Step) bool {
-		return st.Kind != StepForge && hosts[st.Host] || st.Peer != "" && hosts[st.Peer]
+		return hosts[st.Host] || st.Peer != "" && hosts[st.Peer]
 	})
 }
 
-// dropHostiles takes hostile stations away, with what they would have sent, and numbers the
-// others anew.
-func (p *Plan) dropHostiles(drop func(int) bool) {
-	number := make(map[string]string)
-	left := 0
-	for i := range p.Hostiles {
-		if !drop(i) {
-			number[strconv.Itoa(i)] = strconv.Itoa(left)
-			left++
-		}
+// dropSilent takes away the last hostile stations, as far as no step makes them speak: the
+// others keep their numbers, and with them their luck.
+func (p *Plan) dropSilent() bool {
+	n := len(p.Hostiles)
+	for n > 0 && !slices.ContainsFunc(p.Steps, func(st Step) bool { return st.Kind == StepForge && st.Host == hostileName(n-1) }) {
+		n--
 	}
-	p.Hostiles = without(p.Hostiles, drop, nil)
-	p.Steps = slices.DeleteFunc(p.Steps, func(st Step) bool { return st.Kind == StepForge && number[st.Host] == "" })
-	for i := range p.Steps {
-		if st := &p.Steps[i]; st.Kind == StepForge {
-			st.Host = number[st.Host]
-		}
-	}
+	changed := n < len(p.Hostiles)
+	p.Hostiles = p.Hostiles[:n]
+	return changed
 }
 
 // String says what was taken away.

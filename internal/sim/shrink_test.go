@@ -23,7 +23,7 @@ func big() *Plan {
 		p.Steps = append(p.Steps, Step{At: int64(i+1) * 60 * second, Kind: StepKill, Host: fmt.Sprint("s", 1+i%3), For: 100 * second})
 	}
 	p.Steps[17].Kind = StepForge
-	p.Steps[17].Host, p.Steps[17].Size = "2", 50
+	p.Steps[17].Host, p.Steps[17].Size = hostileName(0), 50
 	p.Steps[23].Kind, p.Steps[23].Host, p.Steps[23].Size = StepWall, "s2", -1_000_000*second
 	return p
 }
@@ -35,9 +35,9 @@ func needy(runs *int) Runner {
 		*runs++
 		var forge, wall, client, server bool
 		at := int64(0)
-		for i, s := range p.Steps {
+		for _, s := range p.Steps {
 			switch {
-			case s.Kind == StepForge && s.Host == fmt.Sprint(len(p.Hostiles)-1) && i < len(p.Steps):
+			case s.Kind == StepForge && s.Host == hostileName(0) && len(p.Hostiles) > 0:
 				forge, at = true, s.At
 			case s.Kind == StepWall && s.Size <= -100*second:
 				wall, at = true, s.At

@@ -34,14 +34,6 @@ func (f Forgery) String() string {
 	return fmt.Sprintf("forgery %d", uint8(f))
 }
 
-// who is the host that a step is done to, or that does it.
-func (p *Step) who() string {
-	if p.Kind == StepForge {
-		return "hostile" + p.Host
-	}
-	return p.Host
-}
-
 // String is what the step does to its host, for a reader.
 func (p *Step) String() string {
 	text := p.Kind.String()

@@ -49,8 +49,9 @@ func (t *Timeline) message(e *trace.Entry, f *trace.Frame) {
 // arrival tells of a frame that comes late, or once more.
 func (t *Timeline) arrival(e *trace.Entry, f *trace.Frame, v *dhcp4.View, as []dhcp4.Addr) {
 	fl := t.flights[string(f.Payload)]
-	if fl == nil {
-		t.add(e, e.Host, light, ToneFault, "gets a damaged frame").addrs = as
+	if fl == nil { // what hostile stations send has an entry only where it arrives
+		text, _ := t.say("", f, v)
+		t.add(e, e.Host+" ← "+t.stranger(f.SrcMAC), light, ToneFault, "%s", text).addrs = as
 		return
 	}
 	again := fl.got[e.Host]
@@ -69,6 +70,14 @@ func (t *Timeline) arrival(e *trace.Entry, f *trace.Frame, v *dhcp4.View, as []d
 		what += " " + a.String()
 	}
 	t.add(e, e.Host+" ← "+fl.from, light, ToneFault, "%s of %s: %s", what, fl.from, how).addrs = as
+}
+
+// stranger is the name of a sender, "hostile" for one that has none.
+func (t *Timeline) stranger(m wire.MAC) string {
+	if n := t.macs[m]; n != "" {
+		return n
+	}
+	return "hostile"
 }
 
 // target is where a frame goes.
@@ -168,23 +177,28 @@ func (t *Timeline) about(v *dhcp4.View) string {
 	return t.clientName(id, v.CHAddr())
 }
 
-// arp tells of ARP messages where they are sent.
+// arp tells of ARP messages where they are sent, and of forged ones where they arrive.
 func (t *Timeline) arp(e *trace.Entry, f *trace.Frame) {
 	a := f.ARP
-	if !f.Sent {
-		return
-	}
+	key := fmt.Sprintf("arp %d %x %d %d", a.Op, a.SenderMAC, a.SenderIP, a.TargetIP)
 	as := []dhcp4.Addr{a.TargetIP, a.SenderIP}
-	t.frame = as
-	who := e.Host + " → " + t.target(f)
+	who, tone := e.Host+" → "+t.target(f), ToneFaint
+	switch {
+	case f.Sent:
+		t.flights[key], t.frame = &flight{}, as
+	case t.flights[key] != nil:
+		return
+	default:
+		who, tone = e.Host+" ← "+t.stranger(f.SrcMAC), ToneFault
+	}
+	text := fmt.Sprintf("ARP: who has %s? says %s", a.TargetIP, a.SenderIP)
 	switch {
 	case a.Op == 1 && a.SenderIP == 0:
-		t.add(e, who, light, ToneFaint, "ARP: who has %s?", a.TargetIP).addrs = as
+		text = fmt.Sprintf("ARP: who has %s?", a.TargetIP)
 	case a.SenderIP == a.TargetIP:
-		t.add(e, who, light, ToneFaint, "ARP: %s is mine", a.SenderIP).addrs = as
+		text = fmt.Sprintf("ARP: %s is mine", a.SenderIP)
 	case a.Op == 2:
-		t.add(e, who, light, ToneFaint, "ARP answer: %s is mine", a.SenderIP).addrs = as
-	default:
-		t.add(e, who, light, ToneFaint, "ARP: who has %s? says %s", a.TargetIP, a.SenderIP).addrs = as
+		text = fmt.Sprintf("ARP answer: %s is mine", a.SenderIP)
 	}
+	t.add(e, who, light, tone, "%s", text).addrs = as
 }
