@@ -18,6 +18,8 @@ type doubt struct {
 	addrs []dhcp4.Addr
 	rule  string
 	what  string
+
+	recalled uint64 // offers that the server had taken back before (I7)
 }
 
 const maxDoubts = 100
@@ -25,7 +27,7 @@ const maxDoubts = 100
 // doubt reports a breach by s unless a change of one of addrs was under way.
 func (c *Checker) doubt(s *server, addrs []dhcp4.Addr, rule, format string, args ...any) {
 	if len(s.doubts) < maxDoubts {
-		s.doubts = append(s.doubts, doubt{s.here(c.at), s.l.m, slices.Clone(addrs), rule, fmt.Sprintf(format, args...)})
+		s.doubts = append(s.doubts, doubt{at: s.here(c.at), m: s.l.m, addrs: slices.Clone(addrs), rule: rule, what: fmt.Sprintf(format, args...)})
 	}
 }
 

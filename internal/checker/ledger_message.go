@@ -104,8 +104,9 @@ type request struct {
 	fate fate
 	next *request // of the same xid and chaddr, later
 
-	owed  bool // the holder asks for what it holds: an ACK is owed (I3)
-	known bool // the counters showed that the core has handled it (I3)
+	owed  bool  // the holder asks for what it holds: an ACK is owed (I3)
+	known bool  // the counters showed that the core has handled it (I3)
+	kept  int64 // true time at which what was decided before it came, and then, was durable; 0: not yet
 }
 
 // key finds the requests that a reply can answer.

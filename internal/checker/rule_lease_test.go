@@ -241,8 +241,8 @@ func TestI3(t *testing.T) {
 		q := b.renew(one, a100)
 		between(q)
 		b.counts(nil)
-		b.pass(41)
 		b.commit()
+		b.pass(41)
 	}
 	tell(t, []story{
 		{name: "a NAK to a holder", breaks: []string{"I3"}, tell: func(b *history) {

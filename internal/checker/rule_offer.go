@@ -13,9 +13,27 @@ type offersRule struct{ open map[*server]*openOffers }
 // openOffers are offers of an address that another client was offered too. While no other
 // address is left a server recalls the oldest one: its count of recalls decides.
 type openOffers struct {
-	doubts   []doubt
+	doubts []doubt
+	looks  []look // at the count, the newest last
+}
+
+// look is what the count of recalls was.
+type look struct {
+	t        int64
 	recalled uint64
 }
+
+// recalledBy is the count at the last look before t; ok is false when that is not known.
+func (o *openOffers) recalledBy(t int64) (n uint64, ok bool) {
+	for i := len(o.looks) - 1; i >= 0; i-- {
+		if o.looks[i].t < t {
+			return o.looks[i].recalled, true
+		}
+	}
+	return 0, false
+}
+
+const maxLooks = 128
 
 func newOffersRule() *offersRule { return &offersRule{open: map[*server]*openOffers{}} }
 
@@ -32,7 +50,7 @@ func (r *offersRule) entry(c *Checker, e *trace.Entry) {
 	case *trace.Counts:
 		r.counts(c, s, b)
 	case *trace.Started, *trace.Ended:
-		*r.of(s) = openOffers{}
+		*r.of(s) = openOffers{looks: []look{{t: e.T - 1}}}
 	}
 }
 
@@ -70,10 +88,11 @@ func (r *offersRule) reply(c *Checker, p *reply) {
 		c.breach("I8", "%s is offered to %v, and is promised to %v for another %.3f s", p.addr, p.who, p.rival.who, secs(p.rival.left(c.ledger.t)))
 		return
 	}
-	if p.offer != nil {
+	if p.offer != nil && p.request != nil {
+		// The recall was made when the DISCOVER came; its OFFER may have waited for a check.
 		o := r.of(s)
-		if len(o.doubts) < maxDoubts {
-			o.doubts = append(o.doubts, doubt{at: s.here(c.at), rule: "I7",
+		if base, ok := o.recalledBy(p.request.at.T); ok && len(o.doubts) < maxDoubts {
+			o.doubts = append(o.doubts, doubt{at: s.here(c.at), rule: "I7", recalled: base,
 				what: p.addr.String() + " is offered to " + p.who.String() + ", and is on offer to " + p.offer.who.String()})
 		}
 	}
@@ -93,13 +112,16 @@ func (p *reply) answersForeign() bool {
 // live offers with those that there can be.
 func (r *offersRule) counts(c *Checker, s *server, b *trace.Counts) {
 	o := r.of(s)
-	recalls := b.Counters.Recalled - o.recalled
-	for i, d := range o.doubts {
-		if uint64(i) >= recalls {
+	for _, d := range o.doubts {
+		if b.Counters.Recalled == d.recalled {
 			c.breachAt(d.at, d.rule, "%s, and no offer was recalled", d.what)
 		}
 	}
-	o.doubts, o.recalled = o.doubts[:0], b.Counters.Recalled
+	o.doubts = o.doubts[:0]
+	if len(o.looks) == maxLooks {
+		o.looks = append(o.looks[:0], o.looks[maxLooks/2:]...)
+	}
+	o.looks = append(o.looks, look{c.ledger.t, b.Counters.Recalled})
 	if b.Offers == 0 || s.pol == nil {
 		return
 	}

@@ -16,11 +16,9 @@ type renewals struct {
 
 // openRenewals are a server's owed requests that nothing has answered yet.
 type openRenewals struct {
-	owed     []*request
-	got      uint64 // REQUESTs that it was handed when it was last looked at
-	handled  uint64 // those that its core counted then
-	since    int64  // true time of that look
-	durableM int64  // M at which the newest commit that succeeded began
+	owed    []*request
+	got     uint64 // REQUESTs that it was handed when it was last looked at
+	handled uint64 // those that its core counted then
 }
 
 func newRenewals() *renewals { return &renewals{open: map[*server]*openRenewals{}} }
@@ -48,13 +46,13 @@ func (r *renewals) entry(c *Checker, e *trace.Entry) {
 		r.dropped(c, s, &b.Event)
 	case *trace.Commit:
 		if b.Err == "" {
-			r.of(s).durableM = b.Began.M
+			r.kept(s, b)
 		}
 		r.overdue(c, s)
 	case *trace.Counts:
 		r.counts(c, s, b)
 	case *trace.Started, *trace.Ended:
-		*r.of(s) = openRenewals{since: e.T}
+		*r.of(s) = openRenewals{}
 	case *trace.Interface:
 		if o := r.of(s); !b.Ready {
 			o.owed = o.owed[:0]
@@ -147,8 +145,17 @@ func (r *renewals) counts(c *Checker, s *server, b *trace.Counts) {
 		q.known = q.known || whole
 		return !q.known
 	})
-	o.got, o.handled, o.since = got, handled, s.l.t
+	o.got, o.handled = got, handled
 	r.overdue(c, s)
+}
+
+// kept notes that the store has kept all that was decided before a group was begun.
+func (r *renewals) kept(s *server, b *trace.Commit) {
+	for _, q := range r.of(s).owed {
+		if q.kept == 0 && b.Began.M > q.m {
+			q.kept = s.l.t
+		}
+	}
 }
 
 // overdue looks for requests that nobody answered in time: the store has kept what was
@@ -159,7 +166,7 @@ func (r *renewals) overdue(c *Checker, s *server) {
 		switch {
 		case q.fate != waits || s.failing || s.failT >= q.at.T || s.polT >= q.at.T || s.linksT >= q.at.T || s.host.clock.since >= q.at.T:
 			return true
-		case !q.known || !s.events || s.l.t-q.at.T < silence || o.durableM <= q.m:
+		case !q.known || !s.events || s.l.t-q.at.T < silence || q.kept == 0 || s.l.t-q.kept < 5*second:
 			return false
 		}
 		c.breach("I3", "%v holds %s, asked for it %.0f s ago and got no answer", q.who, q.target, secs(s.l.t-q.at.T))
