@@ -122,8 +122,8 @@ func (r *offersRule) counts(c *Checker, s *server, b *trace.Counts) {
 		o.looks = append(o.looks[:0], o.looks[maxLooks/2:]...)
 	}
 	o.looks = append(o.looks, look{c.ledger.t, b.Counters.Recalled})
-	if b.Offers == 0 || s.pol == nil {
-		return
+	if got := s.got[dhcp4.Discover]; b.Offers == 0 || s.pol == nil || got == 0 || got < b.Counters.Received[dhcp4.Discover] {
+		return // there are none, or the trace lacks DISCOVERs
 	}
 	can, freed := s.offers.possible(s, c.ledger.m)
 	switch {
