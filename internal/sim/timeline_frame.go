@@ -42,8 +42,7 @@ func (t *Timeline) message(e *trace.Entry, f *trace.Frame) {
 	text, tone := t.say(e.Host, f, &v)
 	l := t.add(e, e.Host+" → "+t.target(f), normal, tone, "%s", text)
 	l.addrs, l.message = as, true
-	l.routine = t.renewal[v.XID()] || t.said[e.Host] == text
-	t.said[e.Host] = text
+	l.routine = t.again(e.Host, text) || t.renewal[v.XID()]
 }
 
 // arrival tells of a frame that comes late, or once more.
@@ -200,5 +199,6 @@ func (t *Timeline) arp(e *trace.Entry, f *trace.Frame) {
 	case a.Op == 2:
 		text = fmt.Sprintf("ARP answer: %s is mine", a.SenderIP)
 	}
-	t.add(e, who, light, tone, "%s", text).addrs = as
+	l := t.add(e, who, light, tone, "%s", text)
+	l.addrs, l.routine = as, t.again(who+" arp", text)
 }

@@ -3,6 +3,7 @@ package sim
 import (
 	"bytes"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"lessor/dhcp4"
@@ -34,11 +35,7 @@ func (t *Timeline) describe(e *trace.Entry) {
 	case *trace.Happened:
 		t.event(e, &b.Event)
 	case *trace.Note:
-		if strings.HasPrefix(b.Text, "a frame from ") {
-			t.add(e, e.Host, light, ToneFault, "%s", b.Text).addrs = t.frame
-		} else {
-			t.add(e, e.Host, heavy, ToneFault, "▶ %s", b.Text)
-		}
+		t.note(e, b.Text)
 	default:
 		t.server(e)
 	}
@@ -46,6 +43,29 @@ func (t *Timeline) describe(e *trace.Entry) {
 		c.at, c.now = e.T, e.Now
 		t.clocks[e.Host] = c
 	}
+}
+
+// message ids begin like this.
+var messageID = regexp.MustCompile(`^[A-Z]+_[A-Z_]+ `)
+
+// note tells the fate of a frame, what a server says to people, or a step.
+func (t *Timeline) note(e *trace.Entry, text string) {
+	switch {
+	case strings.HasPrefix(text, "a frame from "):
+		t.add(e, e.Host, light, ToneFault, "%s", text).addrs = t.frame
+	case messageID.MatchString(text):
+		l := t.add(e, e.Host, normal, ToneFaint, "%s", text)
+		l.routine = t.again(e.Host+" says", text)
+	default:
+		t.add(e, e.Host, heavy, ToneFault, "▶ %s", text)
+	}
+}
+
+// again reports whether who says the same as the last time.
+func (t *Timeline) again(who, text string) bool {
+	same := t.said[who] == text
+	t.said[who] = text
+	return same
 }
 
 // server describes what happens to a server's process and machine.
