@@ -1,7 +1,6 @@
 package planted
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -135,31 +134,4 @@ func (b *bug) changed() (map[string]string, error) {
 		files[e.path] = strings.Join(lines, "\n")
 	}
 	return files, nil
-}
-
-// overlay writes the changed files and the list that `go build -overlay` reads into dir,
-// and returns its name.
-func (b *bug) overlay(dir string) (string, error) {
-	files, err := b.changed()
-	if err != nil {
-		return "", err
-	}
-	top, err := filepath.Abs(root)
-	if err != nil {
-		return "", err
-	}
-	replace := map[string]string{}
-	for path, text := range files {
-		name := filepath.Join(dir, strings.ReplaceAll(path, "/", "_"))
-		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
-			return "", err
-		}
-		replace[filepath.Join(top, path)] = name
-	}
-	list, err := json.Marshal(map[string]any{"Replace": replace})
-	if err != nil {
-		return "", err
-	}
-	name := filepath.Join(dir, "overlay.json")
-	return name, os.WriteFile(name, list, 0o644)
 }
