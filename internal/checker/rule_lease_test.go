@@ -242,7 +242,7 @@ func TestI3(t *testing.T) {
 		between(q)
 		b.counts(nil)
 		b.commit()
-		b.pass(41)
+		b.pass(76)
 	}
 	tell(t, []story{
 		{name: "a NAK to a holder", breaks: []string{"I3"}, tell: func(b *history) {

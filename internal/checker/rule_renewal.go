@@ -23,8 +23,9 @@ type openRenewals struct {
 
 func newRenewals() *renewals { return &renewals{open: map[*server]*openRenewals{}} }
 
-// silence is how long an answer may take, in nanoseconds: longer than the slowest disk.
-const silence = 40 * second
+// silence is how long an answer may take, in nanoseconds: longer than two syncs of the slowest
+// disk, the one that was under way when the request came and its own.
+const silence = 75 * second
 
 func (r *renewals) entry(c *Checker, e *trace.Entry) {
 	l := c.ledger
