@@ -103,3 +103,36 @@ func FuzzScenario(f *testing.F) {
 		checkPlan(t, s, Draw(uint64(len(text)), s))
 	})
 }
+
+// TestScenarioMutants: a library with lines swapped, changed and cut is refused with a
+// place or drawn from, in no time.
+func TestScenarioMutants(t *testing.T) {
+	d, drawn := newDice(5), 0
+	all := Scenarios()
+	for range 3000 {
+		text, err := ScenarioText(all[d.n(int64(len(all)))].Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := []byte(text)
+		for range 1 + d.n(3) {
+			b[d.n(int64(len(b)))] = "0123456789.%,dhms \n#"[d.n(20)]
+		}
+		s, err := ParseScenario("mutant.txt", string(b))
+		if err != nil {
+			if !strings.HasPrefix(err.Error(), "mutant.txt:") {
+				t.Errorf("no place: %v", err)
+			}
+			continue
+		}
+		drawn++
+		if drawn%8 == 0 { // checking is slower than drawing
+			checkPlan(t, s, Draw(uint64(drawn), s))
+		} else {
+			Draw(uint64(drawn), s)
+		}
+	}
+	if drawn < 600 {
+		t.Errorf("only %d of 3000 were drawn from", drawn)
+	}
+}
