@@ -123,7 +123,9 @@ func (r *clients) entry(c *Checker, e *trace.Entry) {
 		}
 	}
 	now := c.ledger.m
-	s.overdue(c, now)
+	if awake(e) {
+		s.overdue(c, now)
+	}
 	switch b := e.Body.(type) {
 	case *trace.Client:
 		s.step(c, now, b)

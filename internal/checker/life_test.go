@@ -204,6 +204,15 @@ func TestL4Interfaces(t *testing.T) {
 			b.pass(1.9)
 			b.add(&trace.Served{})
 		}, nil},
+		{"gone and back while it slept", func(b *history, i *trace.Interface) {
+			b.add(i)
+			b.pass(60)
+			back := *i
+			back.Ready = true
+			b.add(&back)
+			b.pass(60)
+			b.clockEntry()
+		}, nil},
 		{"the process gave up", func(b *history, i *trace.Interface) { b.add(i); b.add(&trace.Ended{Crashed: true}) }, []string{"L4"}},
 		{"the process was killed", func(b *history, i *trace.Interface) { b.add(i); b.add(&trace.Ended{}) }, nil},
 	} {

@@ -53,7 +53,7 @@ func (r *served) entry(c *Checker, e *trace.Entry) {
 		h.again(e.T) // a suspend gives it another two seconds
 		return
 	}
-	if h.late && h.up {
+	if h.late && h.up && awake(e) {
 		h.overdue(c, e.T)
 	}
 	switch b := e.Body.(type) {
@@ -81,6 +81,18 @@ func (r *served) entry(c *Checker, e *trace.Entry) {
 }
 
 func (r *served) end(*Checker) {}
+
+// awake reports whether an entry shows that its host runs. What becomes of its cables, its
+// disk and its power says nothing of that.
+func awake(e *trace.Entry) bool {
+	switch b := e.Body.(type) {
+	case *trace.Interface, *trace.Disk:
+		return false
+	case *trace.Ended:
+		return b.Clean
+	}
+	return true
+}
 
 // set takes over the truth about one interface.
 func (h *servedHost) set(b *trace.Interface, now int64) {

@@ -46,7 +46,7 @@ func (r *storage) entry(c *Checker, e *trace.Entry) {
 	if _, clock := e.Body.(*trace.Clock); clock {
 		return // a suspend: the ledger knows when
 	}
-	if h.up {
+	if h.up && awake(e) {
 		h.overdue(c, e.T)
 	}
 	switch b := e.Body.(type) {
@@ -82,13 +82,13 @@ func (h *storeOf) disk(t int64, b *trace.Disk) {
 
 // overdue holds what must have been said by now.
 func (h *storeOf) overdue(c *Checker, now int64) {
-	awake := c.ledger.host.clock.since
-	if h.failAt != 0 && now > max(h.failAt, awake)+alarmTime+slack {
+	woke := c.ledger.host.clock.since
+	if h.failAt != 0 && now > max(h.failAt, woke)+alarmTime+slack {
 		c.breach("I17", "a commit failed %d ms ago, and the server does not say so", (now-h.failAt)/1e6)
 		h.failAt = 0
 	}
 	if h.failing && h.told && h.works && !h.late {
-		back := max(h.worksAt, h.since, awake)
+		back := max(h.worksAt, h.since, woke)
 		if now > back+healTime+slack {
 			c.breach("I17", "the disk works for %d ms, and the store is still failing", (now-back)/1e6)
 			h.late = true
