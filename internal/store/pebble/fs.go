@@ -211,6 +211,13 @@ func (f *breakFS) RemoveAll(name string) error {
 	return f.did("remove", name, f.FS.RemoveAll(name))
 }
 
+// List breaks the file system when it fails: Pebble lists its directory once more when it
+// is open already, and what it has started by then it leaves running on an error.
+func (f *breakFS) List(dir string) ([]string, error) {
+	names, err := f.FS.List(dir)
+	return names, f.did("list", dir, err)
+}
+
 // Lock does nothing: the state directory is locked as a whole, by LOCK.
 func (f *breakFS) Lock(string) (io.Closer, error) { return noCloser{}, nil }
 
