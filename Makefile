@@ -4,12 +4,13 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: help build demo test test-units test-gates test-network lint fuzz bench soak needs clean
+.PHONY: help build demo test test-units test-gates test-sim test-network lint fuzz bench soak needs clean
 
 GO ?= go
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X lessor/internal/cli.version=$(VERSION)
 FUZZTIME ?= 30s
+SEEDS ?= 2000
 BENCH ?= .
 BENCHTIME ?= 1s
 
@@ -27,7 +28,7 @@ build: ## build ./lessor, one static binary
 demo: build ## two servers and a client in a private network, for less than a minute
 	./lessor lab
 
-test: needs test-units test-gates test-network ## the whole suite, under 15 minutes on two cores
+test: needs test-units test-gates test-sim test-network ## the whole suite, under 15 minutes on two cores
 
 needs: ## what the suite needs: installed as root, else listed
 	@.ci/needs
@@ -37,6 +38,9 @@ test-units: ## every package under the race detector
 
 test-gates: ## what the race detector would disturb: gates of memory and allocations, and one turn of each benchmark
 	CGO_ENABLED=0 $(GO) test -timeout 10m -run "^($(GATES))$$" -bench . -benchtime 1x $(UNITS)
+
+test-sim: build ## SEEDS (2000) simulated histories, judged by the promises of docs/invariants.md
+	./lessor sim run --seeds $(SEEDS)
 
 # Without the race detector: what runs here is the static binary that is shipped, and
 # the floods need its speed. The units run the same code under the detector.
