@@ -8,7 +8,8 @@ import (
 type offer struct {
 	addr dhcp4.Addr
 	who  ident
-	m    int64 // CLOCK_BOOTTIME of the server when it was sent
+	t    int64 // true time when it was sent
+	m    int64 // CLOCK_BOOTTIME of the server then
 	ends int64 // M at which it runs out
 	live bool  // nothing is known to have ended it
 }
@@ -123,7 +124,7 @@ func (o *offerBook) made(s *server, r *reply, m int64) {
 	if s.pol == nil {
 		return
 	}
-	of := &offer{addr: r.addr, who: r.who, m: m, ends: m + s.pol.OfferLifetime}
+	of := &offer{addr: r.addr, who: r.who, t: s.l.t, m: m, ends: m + s.pol.OfferLifetime}
 	o.byAddr[r.addr] = of
 	q := r.request
 	if q == nil {

@@ -88,10 +88,10 @@ func (r *offersRule) reply(c *Checker, p *reply) {
 		c.breach("I8", "%s is offered to %v, and is promised to %v for another %.3f s", p.addr, p.who, p.rival.who, secs(p.rival.left(c.ledger.t)))
 		return
 	}
-	if p.offer != nil && p.request != nil {
-		// The recall was made when the DISCOVER came; its OFFER may have waited for a check.
+	if p.offer != nil {
+		// Any recall since it was made can have taken the first offer.
 		o := r.of(s)
-		if base, ok := o.recalledBy(p.request.at.T); ok && len(o.doubts) < maxDoubts {
+		if base, ok := o.recalledBy(p.offer.t); ok && len(o.doubts) < maxDoubts {
 			o.doubts = append(o.doubts, doubt{at: s.here(c.at), rule: "I7", recalled: base,
 				what: p.addr.String() + " is offered to " + p.who.String() + ", and is on offer to " + p.offer.who.String()})
 		}
