@@ -119,6 +119,23 @@ type Possession struct {
 	From     int64 // Unix seconds
 	Until    int64 // Unix seconds; the end of the lease for one that is still running
 	Running  bool
+
+	// Free is from when on others may have the address, Unix seconds: after the end of
+	// the lease and its grace, or, when it was given back or declined, from Until on. math.MaxInt64
+	// for a lease without end, 0 where an earlier version did not write it down.
+	Free int64
+}
+
+// FreeAfter is the Free of the possession that b is, which a change to state after ended
+// at until; 0 for one that is still there.
+func FreeAfter(b *lease.Binding, after lease.State, until int64) int64 {
+	switch {
+	case after == lease.Released || after == lease.Declined:
+		return until
+	case b.Lifetime == lease.Infinite:
+		return lease.Never
+	}
+	return b.Until + int64(b.Grace)
 }
 
 // History answers who had an address when. The yielded value is valid during the

@@ -88,6 +88,7 @@ func (s *Store) change(c *lease.Change, now int64) {
 			p.Until = math.MaxInt64
 		}
 		p.Until = max(p.From, min(p.Until, now))
+		p.Free = store.FreeAfter(b, a.State, p.Until)
 		s.ended = append(s.ended, *clone(&p))
 		if len(s.ended) > maxHistory {
 			s.ended = slices.Delete(s.ended, 0, maxHistory/2)
@@ -110,6 +111,7 @@ func possession(b *lease.Binding) store.Possession {
 	return store.Possession{
 		Addr: b.Addr, HType: b.HType, HW: b.HW, ClientID: b.ClientID, Hostname: b.Hostname,
 		GIAddr: b.GIAddr, Agent: b.Agent, From: b.Start, Until: b.Until,
+		Free: store.FreeAfter(b, 0, 0),
 	}
 }
 

@@ -18,7 +18,7 @@ import (
 
 const (
 	recordVersion  = 1
-	historyVersion = 1
+	historyVersion = 2 // 1 had no Free
 	markVersion    = 1
 
 	// maxHW, maxClientID and maxText are the limits that lease.Binding gives its
@@ -173,7 +173,7 @@ func decodeRecord(v []byte, b *lease.Binding) error {
 
 // appendHistory appends the value of a row of history: b's possession of its
 // address, which ended at until. The begin and the address stand in the key.
-func appendHistory(dst []byte, b *lease.Binding, until int64) []byte {
+func appendHistory(dst []byte, b *lease.Binding, until, free int64) []byte {
 	dst = append(dst, historyVersion, b.HType,
 		byte(len(b.HW)), byte(len(b.ClientID)), byte(len(b.Hostname)), byte(len(b.Agent)))
 	dst = binary.BigEndian.AppendUint32(dst, uint32(b.GIAddr))
@@ -181,17 +181,26 @@ func appendHistory(dst []byte, b *lease.Binding, until int64) []byte {
 	dst = append(dst, b.HW...)
 	dst = append(dst, b.ClientID...)
 	dst = append(dst, b.Hostname...)
-	return append(dst, b.Agent...)
+	dst = append(dst, b.Agent...)
+	return binary.BigEndian.AppendUint64(dst, uint64(free))
 }
 
 // decodeHistory fills p, all of it but Addr and From, from a row's value. p's slices
 // alias v.
 func decodeHistory(v []byte, p *store.Possession) error {
 	const fixed = 6 + 4 + 8
-	if len(v) < fixed || v[0] != historyVersion {
+	if len(v) < fixed || v[0] == 0 || v[0] > historyVersion {
 		return errValue
 	}
 	hw, id, host, agent := int(v[2]), int(v[3]), int(v[4]), int(v[5])
+	p.Free = 0
+	if v[0] > 1 {
+		if len(v) < fixed+8 {
+			return errValue
+		}
+		p.Free = int64(binary.BigEndian.Uint64(v[len(v)-8:]))
+		v = v[:len(v)-8]
+	}
 	if hw > maxHW || len(v) != fixed+hw+id+host+agent {
 		return errValue
 	}

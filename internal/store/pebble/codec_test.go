@@ -61,17 +61,23 @@ func TestWrittenCanBeRead(t *testing.T) {
 		if decodeRecord(append(bytes.Clone(v), 0), &got) == nil {
 			t.Fatal("a record with something behind it was read")
 		}
-		h := appendHistory(nil, &b, b.Until)
+		h := appendHistory(nil, &b, b.Until, b.Until+7)
 		var p store.Possession
 		if err := decodeHistory(h, &p); err != nil {
 			t.Fatal(err)
 		}
-		want := store.Possession{HType: b.HType, HW: b.HW, ClientID: b.ClientID, Hostname: b.Hostname, GIAddr: b.GIAddr, Agent: b.Agent, Until: b.Until}
+		want := store.Possession{HType: b.HType, HW: b.HW, ClientID: b.ClientID, Hostname: b.Hostname, GIAddr: b.GIAddr, Agent: b.Agent, Until: b.Until, Free: b.Until + 7}
 		if !reflect.DeepEqual(p, want) {
 			t.Fatalf("got %+v, want %+v", p, want)
 		}
 		if decodeHistory(h[:rapid.IntRange(0, len(h)-1).Draw(t, "cut")], &p) == nil {
 			t.Fatal("a short row was read")
+		}
+		old := bytes.Clone(h[:len(h)-8]) // what the first version wrote
+		old[0] = 1
+		want.Free = 0
+		if err := decodeHistory(old, &p); err != nil || !reflect.DeepEqual(p, want) {
+			t.Fatalf("of version 1 got %+v (%v), want %+v", p, err, want)
 		}
 	})
 }
@@ -114,7 +120,7 @@ func TestKeysKeepTheOrder(t *testing.T) {
 func FuzzValues(f *testing.F) {
 	for _, b := range []lease.Binding{storetest.Binding(1, 1, storetest.T0, 1), {Addr: 1, State: lease.Declined}} {
 		f.Add(appendRecord(nil, &b))
-		f.Add(appendHistory(nil, &b, 5))
+		f.Add(appendHistory(nil, &b, 5, 6))
 	}
 	f.Add(appendDeleted(nil, 1<<40))
 	f.Add(appendMark(nil, storetest.MarkAt(1), 2))

@@ -133,7 +133,7 @@ func (s *Store) putChange(c *lease.Change, mark lease.Mark, seq uint64) {
 		return
 	}
 	if was {
-		s.putEnd(b, min(endOf(b), mark.W/int64(time.Second)), seq)
+		s.putEnd(b, a.State, min(endOf(b), mark.W/int64(time.Second)), seq)
 	}
 	if is {
 		s.putClientKeys(a)
@@ -155,13 +155,14 @@ func endOf(b *lease.Binding) int64 {
 	return b.Until
 }
 
-// putEnd adds the row of history of b's possession, which ends at until.
-func (s *Store) putEnd(b *lease.Binding, until int64, seq uint64) {
+// putEnd adds the row of history of b's possession, which ends at until by a change to
+// state after.
+func (s *Store) putEnd(b *lease.Binding, after lease.State, until int64, seq uint64) {
 	until = max(until, b.Start) // a clock that was set back makes no negative interval
 	r := row{addr: b.Addr, from: b.Start, seq: seq}
 	s.buf = appendHistoryKey(s.buf[:0], r)
 	n := len(s.buf)
-	s.buf = appendHistory(s.buf, b, until)
+	s.buf = appendHistory(s.buf, b, until, store.FreeAfter(b, after, until))
 	s.batch.Set(s.buf[:n], s.buf[n:], nil)
 	s.buf = appendExpiryKey(s.buf[:0], until, r)
 	s.batch.Set(s.buf, nil, nil)

@@ -79,7 +79,7 @@ func (v *view) current(a dhcp4.Addr) (p *store.Possession, ok bool, err error) {
 	return &store.Possession{
 		Addr: a, HType: b.HType, HW: b.HW, ClientID: b.ClientID, Hostname: b.Hostname,
 		GIAddr: b.GIAddr, Agent: b.Agent, From: b.Start, Until: b.Until,
-		Running: endOf(b) > v.now,
+		Running: endOf(b) > v.now, Free: store.FreeAfter(b, 0, 0),
 	}, true, nil
 }
 

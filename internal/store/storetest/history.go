@@ -54,7 +54,14 @@ func possessionOf(b lease.Binding, until int64, running bool) store.Possession {
 	return store.Possession{
 		Addr: b.Addr, HType: b.HType, HW: b.HW, ClientID: b.ClientID, Hostname: b.Hostname,
 		GIAddr: b.GIAddr, Agent: b.Agent, From: b.Start, Until: until, Running: running,
+		Free: store.FreeAfter(&b, 0, 0),
 	}
+}
+
+// givenBack is p when it was ended by its client.
+func givenBack(p store.Possession) store.Possession {
+	p.Free = p.Until
+	return p
 }
 
 func (c *session) wantHistory(got []store.Possession, want ...store.Possession) {
@@ -104,7 +111,11 @@ func testHistoryEnds(t *testing.T, f Factory) {
 			c.now = T0 + 100
 			c.commit(lease.Change{Before: b, After: after(b)})
 			step()
-			c.wantHistory(c.byAddr(Net(n)), possessionOf(b, T0+100, false))
+			want := possessionOf(b, T0+100, false)
+			if after(b).State != 0 {
+				want = givenBack(want)
+			}
+			c.wantHistory(c.byAddr(Net(n)), want)
 			// A second end of what has ended adds nothing.
 			c.now = T0 + 200
 			r := after(b)
@@ -112,7 +123,7 @@ func testHistoryEnds(t *testing.T, f Factory) {
 				c.commit(lease.Change{Before: r, After: r})
 			}
 			step()
-			c.wantHistory(c.byAddr(Net(n)), possessionOf(b, T0+100, false))
+			c.wantHistory(c.byAddr(Net(n)), want)
 		}
 		state := func(s lease.State) func(lease.Binding) lease.Binding {
 			return func(b lease.Binding) lease.Binding { b.State, b.Rev = s, b.Rev+1; return b }
@@ -127,7 +138,7 @@ func testHistoryEnds(t *testing.T, f Factory) {
 		c.put(again)
 		step()
 		c.wantHistory(c.byAddr(Net(1)), possessionOf(again, T0+3900, false),
-			possessionOf(Binding(Net(1), 1, T0, 1), T0+100, false))
+			givenBack(possessionOf(Binding(Net(1), 1, T0, 1), T0+100, false)))
 
 		// A clock that was set back makes no interval of negative length.
 		c.now = T0 - 1000
@@ -146,7 +157,7 @@ func testHistoryEnds(t *testing.T, f Factory) {
 		c.now = T0 + 5
 		c.commit(lease.Change{Before: inf, After: state(lease.Released)(inf)})
 		step()
-		c.wantHistory(c.byAddr(Net(4)), possessionOf(inf, T0+5, false))
+		c.wantHistory(c.byAddr(Net(4)), givenBack(possessionOf(inf, T0+5, false)))
 	})
 }
 

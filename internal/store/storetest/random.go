@@ -30,7 +30,11 @@ func (m *model) change(b, a lease.Binding, now int64) {
 		if b.Lifetime == lease.Infinite || now < until {
 			until = now
 		}
-		m.ended = append(m.ended, possessionOf(b, max(until, b.Start), false))
+		p := possessionOf(b, max(until, b.Start), false)
+		if a.State != lease.Bound && a.State != 0 {
+			p = givenBack(p)
+		}
+		m.ended = append(m.ended, p)
 	}
 	if a.State == 0 {
 		delete(m.records, b.Addr)
@@ -66,7 +70,7 @@ func canonical(ps []store.Possession) {
 	slices.SortFunc(ps, func(a, b store.Possession) int {
 		return cmp.Or(cmp.Compare(b.From, a.From), cmp.Compare(a.Addr, b.Addr), cmp.Compare(a.Until, b.Until),
 			cmp.Compare(a.HType, b.HType), bytes.Compare(a.HW, b.HW), bytes.Compare(a.ClientID, b.ClientID),
-			bytes.Compare(a.Hostname, b.Hostname), bytes.Compare(a.Agent, b.Agent), cmp.Compare(a.GIAddr, b.GIAddr))
+			bytes.Compare(a.Hostname, b.Hostname), bytes.Compare(a.Agent, b.Agent), cmp.Compare(a.GIAddr, b.GIAddr), cmp.Compare(a.Free, b.Free))
 	})
 }
 
