@@ -28,6 +28,7 @@ var commands = []func(*globals) *cobra.Command{
 	newServe,
 	newSim,
 	newStatus,
+	newVerify,
 	newVersion,
 }
 

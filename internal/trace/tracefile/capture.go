@@ -93,20 +93,20 @@ func (c *capture) note(format string, args ...any) {
 // tell notes what of a capture cannot be judged.
 func (c *capture) tell(name string, frames int, skipped [numSkips]int, links map[layers.LinkType]int) {
 	if n := skipped[skipCut]; n > 0 {
-		c.note("%s: %d DHCP frames are cut short and left out: capture whole frames (tcpdump -s 0)", name, n)
+		c.note("%s: DHCP frames cut short: %d. They are left out; capture whole frames (tcpdump -s 0)", name, n)
 	}
 	if n := skipped[skipVLAN]; n > 0 {
-		c.note("%s: %d frames of VLANs are left out: a server does not get them; capture on the VLAN's own interface", name, n)
+		c.note("%s: frames of VLANs: %d. They are left out, for a server does not get them; capture on the VLAN's own interface", name, n)
 	}
 	if n := skipped[skipDamaged]; n > 0 {
-		c.note("%s: %d DHCP frames have a wrong length or checksum and are left out, as the server leaves them", name, n)
+		c.note("%s: DHCP frames with a wrong length or checksum: %d. They are left out, as the server leaves them", name, n)
 	}
 	other := 0
 	for _, n := range links {
 		other += n
 	}
 	if other > 0 {
-		c.note("%s: %d of %d frames are not Ethernet and are left out: capture on one interface, not on \"any\"", name, other, frames)
+		c.note("%s: frames that are not Ethernet: %d of %d. They are left out; capture on one interface, not on \"any\"", name, other, frames)
 	}
 }
 

@@ -197,7 +197,7 @@ func (b *eventLine) happened() (*trace.Happened, error) {
 }
 
 func (b *countsLine) counts() (*trace.Counts, error) {
-	out := &trace.Counts{Bindings: b.Bindings, Offers: b.Offers, Checks: b.Checks, Changes: b.Changes, Replies: b.Replies,
+	out := &trace.Counts{Bindings: b.Bindings, Offers: b.Offers, Past: b.Past, Checks: b.Checks, Changes: b.Changes, Replies: b.Replies,
 		Queued: b.Queued, Overload: b.Overload}
 	n := &out.Counters
 	n.Probes, n.Unchecked, n.Recalled = b.Probes, b.Unchecked, b.Recalled

@@ -176,6 +176,7 @@ type (
 		Recalled  uint64            `json:"recalled,omitempty"`
 		Bindings  int               `json:"bindings,omitempty"`
 		Offers    int               `json:"offers,omitempty"`
+		Past      int               `json:"past-offers,omitempty"`
 		Checks    int               `json:"checks,omitempty"`
 		Changes   int               `json:"changes,omitempty"`
 		Replies   int               `json:"replies,omitempty"`

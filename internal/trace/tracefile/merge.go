@@ -216,12 +216,12 @@ func (s *origin) entries(m *Merge, frames map[*origin][]trace.Entry) (out []trac
 		n, _ = slices.BinarySearchFunc(fs, next, func(e trace.Entry, t int64) int { return cmp.Compare(e.T, t) })
 		mine := fs[:n]
 		fs = fs[n:]
-		end := s.endOf(r, i, mine)
+		end, sure := s.endOf(r, i, mine)
 		for _, e := range mine {
 			switch {
 			case e.T <= end:
 				out = append(out, e)
-			case r.clean:
+			case sure:
 				idle++
 			default:
 				unsure++
@@ -233,30 +233,36 @@ func (s *origin) entries(m *Merge, frames map[*origin][]trace.Entry) (out []trac
 			out = append(out, trace.Entry{T: end, Host: s.name, Body: &trace.Ended{Power: power}})
 		}
 	}
-	if idle > 0 {
+	switch {
+	case idle == 1:
+		m.note("a frame of the captures came while %s did not run, and is left out", s.name)
+	case idle > 1:
 		m.note("%d frames of the captures came while %s did not run, and are left out", idle, s.name)
 	}
-	if unsure > 0 {
+	switch {
+	case unsure == 1:
+		m.note("a frame of the captures is later than the trace of %s tells, and is left out", s.name)
+	case unsure > 1:
 		m.note("%d frames of the captures are later than the trace of %s tells, and are left out", unsure, s.name)
 	}
 	slices.SortStableFunc(out, func(a, b trace.Entry) int { return cmp.Compare(a.T, b.T) })
 	return out
 }
 
-// endOf is until when frames of a run can be judged. What a process was about to do when it was
-// killed is in its trace, for the kernel had it; what the power or a full disk took is not.
-func (s *origin) endOf(r *run, i int, frames []trace.Entry) int64 {
-	killed := !r.clean && !r.incomplete && i+1 < len(s.runs) && s.runs[i+1].boot == r.boot
-	if !killed {
-		return r.to
+// endOf is until when frames of a run can be judged, and whether it is sure that the process did
+// not live longer. What a process was about to do when it was killed is in its trace, for
+// the kernel had it; what the power or a full disk took is not.
+func (s *origin) endOf(r *run, i int, frames []trace.Entry) (end int64, sure bool) {
+	if r.clean || r.incomplete || i+1 == len(s.runs) || s.runs[i+1].boot != r.boot {
+		return r.to, r.clean
 	}
-	end := r.to
+	end = r.to
 	for _, e := range frames {
 		if f := e.Body.(*trace.Frame); f.Sent && f.Payload != nil {
 			end = max(end, e.T)
 		}
 	}
-	return end
+	return end, true
 }
 
 // count fills the statistics.
