@@ -176,7 +176,7 @@ func TestI22Bounds(t *testing.T) {
 		name string
 		edit func(n *trace.Counts, by int)
 	}{
-		{"checks", func(n *trace.Counts, by int) { n.Checks = mostChecks + by }},
+		{"checks", func(n *trace.Counts, by int) { n.Checks = mostChecks + mostPassed + by }},
 		{"changes", func(n *trace.Counts, by int) { n.Changes = mostWaiting + by }},
 		{"replies", func(n *trace.Counts, by int) { n.Replies = mostWaiting + by }},
 		{"queue", func(n *trace.Counts, by int) { n.Queued = mostQueued + by }},
@@ -192,6 +192,24 @@ func TestI22Bounds(t *testing.T) {
 		})
 	}
 	b := newHistory(t, "")
-	b.counts(func(n *trace.Counts) { n.Offers = mostOffers + 1 })
+	b.counts(func(n *trace.Counts) { n.Offers, n.Past = mostOffers, 1 })
 	b.breaks("I22")
+}
+
+// TestI22SmallBounds: where a run makes bounds smaller, these are what counts.
+func TestI22SmallBounds(t *testing.T) {
+	c := New()
+	see := func(body trace.Body) { c.Entry(&trace.Entry{Host: "s1", Body: body}) }
+	see(&trace.Started{Records: 4, Bounds: trace.Bounds{Offers: 3, Checks: 5, Passed: 1, Changes: 2}})
+	see(&trace.Counts{Past: 3, Checks: 6, Changes: 2 * (2 + 2*4 + 8), Replies: mostWaiting})
+	if b := c.Breaches(); len(b) > 0 {
+		t.Fatal(b)
+	}
+	for _, n := range []trace.Counts{{Past: 4}, {Checks: 7}, {Changes: 2*(2+2*4+8) + 1}, {Replies: mostWaiting + 1}} {
+		before := len(c.Breaches())
+		see(&n)
+		if b := c.Breaches()[before:]; len(b) != 1 || b[0].Rule != "I22" {
+			t.Errorf("%+v: %v", n, b)
+		}
+	}
 }

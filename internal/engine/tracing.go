@@ -106,5 +106,7 @@ func (e *Engine) traceCounts(now lease.Instant) {
 	c := &trace.Counts{Pools: core.Pools(), Counters: *core.Counters(), Bindings: core.Table().Len(), Queued: int(e.queued.Load()),
 		Overload: e.serving.overload}
 	c.Changes, c.Replies = e.serving.Waiting()
+	n := core.Sizes()
+	c.Offers, c.Past, c.Checks = n.Offers, n.Past, n.Checks
 	e.trace.Write(c)
 }

@@ -132,7 +132,7 @@ func (d *drawer) servers() {
 		}
 		sp.Rare = d.rare()
 		c := &conf{valid: d.lease, check: check, match: match, authoritative: authoritative, rapid: rapid, probation: probation,
-			offer: d.log(5, 120), broadcastNak: d.n(4) == 0, router: d.half()}
+			offer: d.log(5, 120), broadcastNak: d.n(4) == 0, router: d.half(), routerInPool: d.n(4) == 0}
 		longest := 2 * d.base // what a reload may make of it
 		switch grace {
 		case "least":

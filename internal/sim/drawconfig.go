@@ -27,7 +27,7 @@ type conf struct {
 	check                string
 	match, authoritative bool
 	rapid, broadcastNak  bool
-	router               bool // option 3 names the server
+	router, routerInPool bool // option 3 names the server, or the last address of a pool, which nobody may have then
 	subnets              []subnetConf
 }
 
@@ -181,13 +181,13 @@ func (c *conf) yaml(clients []ClientPlan) string {
 	}
 	line("subnets:")
 	for seg := range c.subnets {
-		c.subnets[seg].yaml(line, life, seg, c.router, clients)
+		c.subnets[seg].yaml(line, life, seg, c.routerOf(seg), clients)
 	}
 	return b.String()
 }
 
 // yaml writes the subnet on segment seg.
-func (s *subnetConf) yaml(line func(string, ...any), life func(indent, key string, s uint32), seg int, router bool, clients []ClientPlan) {
+func (s *subnetConf) yaml(line func(string, ...any), life func(indent, key string, s uint32), seg int, router dhcp4.Addr, clients []ClientPlan) {
 	line("  - subnet: %s/24\n    pools:", addrIn(seg, 0))
 	for _, p := range s.pools {
 		line("      - pool: %s", p.Range)
@@ -196,8 +196,8 @@ func (s *subnetConf) yaml(line func(string, ...any), life func(indent, key strin
 		}
 		life("        ", "valid-lifetime", p.valid)
 	}
-	if router {
-		line("    options: {routers: %s}", addrIn(seg, 1))
+	if router != 0 {
+		line("    options: {routers: %s}", router)
 	}
 	if len(s.reservations) > 0 {
 		line("    reservations:")
@@ -212,6 +212,18 @@ func (s *subnetConf) yaml(line func(string, ...any), life func(indent, key strin
 		}
 		life("        ", "valid-lifetime", r.valid)
 	}
+}
+
+// routerOf is the router of segment seg that option 3 names, 0 for none.
+func (c *conf) routerOf(seg int) dhcp4.Addr {
+	p := c.subnets[seg].pools[0]
+	switch {
+	case !c.router:
+		return 0
+	case c.routerInPool && p.Size() > 1:
+		return p.Last
+	}
+	return addrIn(seg, 1)
 }
 
 // identifier is what the client sends as option 61, nil for none.

@@ -100,8 +100,11 @@ func (d *drawer) step(key string) Step {
 	case "renumber":
 		s.Kind, s.N, s.Bits = StepRenumber, d.nic(), 24
 		s.Addr = addrIn(s.N, firstOther+10*i+int(d.n(3)))
-		if d.n(3) == 0 {
+		switch d.n(6) {
+		case 0, 1:
 			s.Addr = addrIn(100+s.N, 1+i) // another network
+		case 2:
+			s.Addr = d.poolAddrOn(i, s.N) // one that it gives to others
 		}
 		return d.during(s, second, 600*second)
 	case "reload":
@@ -206,8 +209,10 @@ func (d *drawer) wallSteps() {
 }
 
 // poolAddr is an address of a pool of server i.
-func (d *drawer) poolAddr(i int) dhcp4.Addr {
-	s := d.confs[i].subnets[d.nic()]
+func (d *drawer) poolAddr(i int) dhcp4.Addr { return d.poolAddrOn(i, d.nic()) }
+
+func (d *drawer) poolAddrOn(i, seg int) dhcp4.Addr {
+	s := d.confs[i].subnets[seg]
 	p := s.pools[d.n(int64(len(s.pools)))]
 	return p.First + dhcp4.Addr(d.n(int64(p.Size())))
 }

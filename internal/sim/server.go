@@ -174,7 +174,9 @@ func (s *serverHost) begin(p *policy.Policy) {
 		w.emit(name, &trace.Loaded{Records: all})
 	}
 	recovery := s.disk.Recovery()
-	w.emit(name, &trace.Started{Boot: s.clock.boot, Careful: recovery.Careful, Fresh: s.fresh, Records: len(all)})
+	r := &s.plan.Rare
+	w.emit(name, &trace.Started{Boot: s.clock.boot, Careful: recovery.Careful, Fresh: s.fresh, Records: len(all),
+		Bounds: trace.Bounds{Offers: r.Offers, Checks: r.Checks, Passed: r.Passed, Changes: r.Changes, Replies: r.Replies}})
 	s.fresh = false
 	w.emit(name, &trace.Config{Text: s.config, Policy: p})
 	s.perform(s.serving.Begin(now, p, recovery))
@@ -427,6 +429,8 @@ func (s *serverHost) count() {
 	s.serving.Call(s.now(), func(_ lease.Instant, core *server.Core, _ *server.Effects) {
 		c := &trace.Counts{Pools: core.Pools(), Counters: *core.Counters(), Bindings: core.Table().Len(), Queued: len(s.waiting)}
 		c.Changes, c.Replies = s.serving.Waiting()
+		n := core.Sizes()
+		c.Offers, c.Past, c.Checks = n.Offers, n.Past, n.Checks
 		s.w.emit(s.plan.Name, c)
 	})
 }

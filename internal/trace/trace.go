@@ -49,6 +49,17 @@ type Started struct {
 	Records int    // sum of the Loaded entries before
 	Version string // of the program; "" in the simulator
 	Took    int64  // nanoseconds since the process began, CLOCK_BOOTTIME; 0 when not known
+
+	Bounds Bounds `json:"-"` // where they are smaller than in service: in a simulated run
+}
+
+// Bounds are the most entries that some tables may have (I22). 0: as in service.
+type Bounds struct {
+	Offers  int // remembered, live and past
+	Checks  int // addresses asked for at once
+	Passed  int // addresses passed over at once
+	Changes int // in one group
+	Replies int // in one group
 }
 
 // Ended says that a server process is no more. Power: the machine went down with it, and
@@ -126,6 +137,7 @@ type Counts struct {
 	Counters server.Counters
 	Bindings int // records in memory
 	Offers   int // live offers
+	Past     int // offers that are over and still remembered
 	Checks   int // conflict checks under way
 	Changes  int // changes that wait for the store
 	Replies  int // replies that wait for the store
