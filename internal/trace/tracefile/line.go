@@ -47,6 +47,15 @@ type (
 		Records int    `json:"records"`
 		Version string `json:"version,omitempty"`
 		Took    int64  `json:"took,omitempty"`
+
+		Bounds boundsLine `json:"bounds,omitzero"`
+	}
+	boundsLine struct {
+		Offers  int `json:"offers,omitempty"`
+		Checks  int `json:"checks,omitempty"`
+		Passed  int `json:"passed,omitempty"`
+		Changes int `json:"changes,omitempty"`
+		Replies int `json:"replies,omitempty"`
 	}
 	endedLine struct {
 		Clean   bool `json:"clean"`
@@ -177,6 +186,7 @@ type (
 		Bindings  int               `json:"bindings,omitempty"`
 		Offers    int               `json:"offers,omitempty"`
 		Past      int               `json:"past-offers,omitempty"`
+		Past      int               `json:"past,omitempty"`
 		Checks    int               `json:"checks,omitempty"`
 		Changes   int               `json:"changes,omitempty"`
 		Replies   int               `json:"replies,omitempty"`
