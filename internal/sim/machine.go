@@ -113,6 +113,9 @@ func (s *serverHost) wakeUp() {
 	}
 	s.w.note(s.plan.Name, "resumed")
 	s.w.emit(s.plan.Name, s.clock.entry())
+	for _, n := range s.nics { // what became of it meanwhile
+		s.sayInterface(n)
+	}
 	if s.serving != nil {
 		s.tick()
 	}
