@@ -44,7 +44,8 @@ func (l *line) entry() (e trace.Entry, incomplete string, err error) {
 	case *loadedLine:
 		e.Body, err = b.loaded()
 	case *startedLine:
-		e.Body = &trace.Started{Boot: b.Boot.bootID(), Careful: b.Careful, Fresh: b.Fresh, Records: b.Records, Version: b.Version, Took: b.Took}
+		e.Body = &trace.Started{Boot: b.Boot.bootID(), Careful: b.Careful, Fresh: b.Fresh, Records: b.Records, Version: b.Version, Took: b.Took,
+			Bounds: trace.Bounds(b.Bounds)}
 	case *endedLine:
 		e.Body = &trace.Ended{Clean: b.Clean, Power: b.Power, Crashed: b.Crashed}
 	case *configLine:

@@ -45,7 +45,8 @@ func (l *line) set(body trace.Body) error {
 			l.Loaded.Records[i] = *bindingOf(&b.Records[i])
 		}
 	case *trace.Started:
-		l.Started = &startedLine{Boot: boot(b.Boot), Careful: b.Careful, Fresh: b.Fresh, Records: b.Records, Version: b.Version, Took: b.Took}
+		l.Started = &startedLine{Boot: boot(b.Boot), Careful: b.Careful, Fresh: b.Fresh, Records: b.Records, Version: b.Version, Took: b.Took,
+			Bounds: boundsLine(b.Bounds)}
 	case *trace.Ended:
 		l.Ended = &endedLine{Clean: b.Clean, Power: b.Power, Crashed: b.Crashed}
 	case *trace.Config:

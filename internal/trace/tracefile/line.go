@@ -186,7 +186,6 @@ type (
 		Bindings  int               `json:"bindings,omitempty"`
 		Offers    int               `json:"offers,omitempty"`
 		Past      int               `json:"past-offers,omitempty"`
-		Past      int               `json:"past,omitempty"`
 		Checks    int               `json:"checks,omitempty"`
 		Changes   int               `json:"changes,omitempty"`
 		Replies   int               `json:"replies,omitempty"`
