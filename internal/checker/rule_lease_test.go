@@ -194,13 +194,13 @@ func TestI2(t *testing.T) {
 		{name: "durable", tell: func(b *history) { b.bound(b.selecting(one, a100), a100, 60) }},
 		{name: "the time that is left", tell: func(b *history) {
 			b.grant(one, a100, 60)
-			b.pass(20)
-			b.ack(b.renew(one, a100), a100, 39)
+			b.pass(12)
+			b.ack(b.renew(one, a100), a100, 47)
 		}},
 		{name: "more than the time that is left", breaks: []string{"I2"}, tell: func(b *history) {
 			b.grant(one, a100, 60)
-			b.pass(20)
-			b.ack(b.renew(one, a100), a100, 41)
+			b.pass(12)
+			b.ack(b.renew(one, a100), a100, 49)
 		}},
 		{name: "after a crash the record is there", tell: func(b *history) {
 			q := b.selecting(one, a100)
@@ -330,6 +330,21 @@ func TestI3b(t *testing.T) {
 			b.grant(two, a100, 600)
 			b.reboot(true)
 			b.nak(b.initReboot(one, a100))
+		}},
+		{name: "an extension for what is left", breaks: []string{"I3b"}, tell: func(b *history) {
+			b.grant(one, a100, 60)
+			b.pass(30)
+			b.ack(b.renew(one, a100), a100, 29)
+		}},
+		{name: "what is left while more than three quarters are", tell: func(b *history) {
+			b.grant(one, a100, 60)
+			b.pass(14)
+			b.ack(b.renew(one, a100), a100, 45)
+		}},
+		{name: "an extension for the whole time", tell: func(b *history) {
+			b.grant(one, a100, 60)
+			b.pass(30)
+			b.bound(b.renew(one, a100), a100, 60)
 		}},
 	})
 }

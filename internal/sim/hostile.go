@@ -182,11 +182,15 @@ func (f *forger) request(kind Forgery) []byte {
 	case ForgeDecline:
 		t, opts = dhcp4.Decline, append(opts, wish, server)
 	}
+	var agent []byte // option 82, which must come back although it went through no agent
+	if kind == ForgeDiscover && f.dice.n(4) == 0 {
+		agent = f.octets(2 + f.dice.n(30))
+	}
 	all := []dhcp4.Option{{Code: dhcp4.OptDHCPMessageType, Data: []byte{byte(t)}}}
 	if id != nil {
 		all = append(all, dhcp4.Option{Code: dhcp4.OptDHCPClientIdentifier, Data: id})
 	}
-	s.Data, _ = dhcp4.AppendMessage(nil, &h, append(all, opts...), nil, 1472)
+	s.Data, _ = dhcp4.AppendMessage(nil, &h, append(all, opts...), agent, 1472)
 	return f.wrap(&s)
 }
 
