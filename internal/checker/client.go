@@ -39,7 +39,7 @@ type station struct {
 
 	asked  []exchange // the newest last
 	asking bool       // the last message sent is a REQUEST that no ACK has answered
-	offers []offered
+	offers []offerGot
 	grants map[dhcp4.Addr]*granted
 	probed probed
 
@@ -80,7 +80,7 @@ type question struct {
 	rapid     bool
 }
 
-type offered struct {
+type offerGot struct {
 	xid          uint32
 	addr, server dhcp4.Addr
 }

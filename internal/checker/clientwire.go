@@ -111,7 +111,7 @@ func (s *station) request(c *Checker, now int64, xid uint32, q *question) {
 		return
 	}
 	for i := range s.offers {
-		if s.offers[i] == (offered{xid, q.requested, q.server}) {
+		if s.offers[i] == (offerGot{xid, q.requested, q.server}) {
 			return
 		}
 	}
@@ -200,7 +200,7 @@ func (s *station) receive(now int64, f *trace.Frame, v *dhcp4.View) {
 		if len(s.offers) >= mostOffersKept {
 			s.offers = s.offers[:copy(s.offers, s.offers[mostOffersKept/2:])]
 		}
-		s.offers = append(s.offers, offered{v.XID(), v.YIAddr(), server})
+		s.offers = append(s.offers, offerGot{v.XID(), v.YIAddr(), server})
 	case dhcp4.Ack:
 		s.ack(now, x, v, server)
 	case dhcp4.Nak:

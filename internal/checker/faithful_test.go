@@ -169,3 +169,20 @@ func TestI13Copies(t *testing.T) {
 		})
 	}
 }
+
+// TestI13AfterAReboot: a lease that was stretched by a clock that went back counts as asked
+// for just now by its end, and is not.
+func TestI13AfterAReboot(t *testing.T) {
+	k, a := who{hw: 1}, "198.18.0.100"
+	b := newHistory(t, "")
+	b.grant(k, a, 60)
+	b.step(-30)
+	b.reboot(false)
+	b.pass(0.5)
+	q := b.selecting(k, a)
+	b.again(q)
+	b.commit(b.bind(q, a, 60))
+	b.ack(q, a, 60)
+	b.ack(q, a, 60)
+	b.holds()
+}

@@ -122,7 +122,8 @@ func (r *idempotent) change(c *Checker, s *server, rec *record) {
 	}
 	first, again := grantedAt(old), grantedAt(now)
 	window := min(copyTime, max(int64(old.Lifetime)*second/4, second))
-	if gap := again - first; gap < 0 || gap >= window || first < s.startM || s.failed && s.failT > c.ledger.t-2*otherQuiet {
+	// What was loaded tells by its end nothing of when it was asked for.
+	if gap := again - first; gap < 0 || gap >= window || rec.prevT <= s.startT || first < s.startM || s.failed && s.failT > c.ledger.t-2*otherQuiet {
 		return
 	}
 	if n := copiesOnly(s, identOf(now), first-otherQuiet); n >= 2 {
