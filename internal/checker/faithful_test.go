@@ -178,7 +178,7 @@ func TestI13AfterAReboot(t *testing.T) {
 	b.grant(k, a, 60)
 	b.step(-30)
 	b.reboot(false)
-	b.pass(0.5)
+	b.pass(2)
 	q := b.selecting(k, a)
 	b.again(q)
 	b.commit(b.bind(q, a, 60))
