@@ -29,7 +29,7 @@ type nic struct {
 	carrier bool
 	off     bool // the host has no power, or sleeps
 	addrs   []dhcp4.Prefix
-	frames  uint64 // sent
+	times   map[uint64]uint64 // how often a frame was sent, by frameKey
 	ipID    uint16
 	take    func(frame []byte) // gives a frame to the program, nil for none
 }
@@ -99,15 +99,28 @@ func (n *nic) transmit(frame []byte) {
 	if !n.up() {
 		return
 	}
-	n.frames++
+	if n.times == nil {
+		n.times = make(map[uint64]uint64)
+	}
+	key := frameKey(frame)
+	n.times[key]++
 	to := wire.MAC(frame[:6])
 	for _, o := range n.seg.nics {
 		if o == n || !to.IsMulticast() && o.mac != to {
 			continue
 		}
-		d := newDice(n.w.plan.Seed, name(n.host), n.frames, name(o.host))
+		d := newDice(n.w.plan.Seed, name(n.host), key, n.times[key], name(o.host))
 		n.w.fate(n, o, frame, &d)
 	}
+}
+
+// frameKey is what a frame says and to whom, without the number that IP gives it: so what
+// else its sender has sent changes nothing of its fate.
+func frameKey(frame []byte) uint64 {
+	if binary.BigEndian.Uint16(frame[12:]) == 0x0800 && len(frame) > 42 {
+		return name(string(frame[:6])) ^ name(string(frame[42:]))*3
+	}
+	return name(string(frame))
 }
 
 // fate decides about one frame on its way to one receiver.

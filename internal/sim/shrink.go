@@ -149,12 +149,12 @@ func (s *shrinker) calm() {
 
 // hosts takes clients, hostile stations and servers away.
 func (s *shrinker) hosts() {
-	s.reduce(len(s.best.Clients), 0, func(p *Plan, drop func(int) bool) {
+	s.reduce(len(s.best.Clients), 0, reroll, func(p *Plan, drop func(int) bool) {
 		names := map[string]bool{}
 		p.Clients = without(p.Clients, drop, func(c *ClientPlan) { names[c.Name] = true })
 		p.forget(names)
 	})
-	s.reduce(len(s.best.Servers), 1, func(p *Plan, drop func(int) bool) {
+	s.reduce(len(s.best.Servers), 1, reroll, func(p *Plan, drop func(int) bool) {
 		names := map[string]bool{}
 		p.Servers = without(p.Servers, drop, func(c *ServerPlan) { names[c.Name] = true })
 		p.forget(names)
@@ -164,20 +164,20 @@ func (s *shrinker) hosts() {
 
 // steps takes steps away.
 func (s *shrinker) steps() {
-	s.reduce(len(s.best.Steps), 0, func(p *Plan, drop func(int) bool) { p.Steps = without(p.Steps, drop, nil) })
+	s.reduce(len(s.best.Steps), 0, 0, func(p *Plan, drop func(int) bool) { p.Steps = without(p.Steps, drop, nil) })
 }
 
 // reduce is delta debugging (Zeller and Hildebrandt 2002, its half that removes) over a list of n,
 // of which at least least stay: larger and smaller runs of it are dropped while the
-// failure stays.
-func (s *shrinker) reduce(n, least int, edit func(p *Plan, drop func(int) bool)) {
+// failure stays, with the dice as they are or with so many others.
+func (s *shrinker) reduce(n, least, rolls int, edit func(p *Plan, drop func(int) bool)) {
 	for size := n - least; size > 0 && s.left > 0; size /= 2 {
 		for from := n - size; from >= 0 && s.left > 0; from -= size {
 			if n-size < least {
 				break
 			}
 			first := from
-			if s.keep(min(reroll, size-1), func(p *Plan) bool {
+			if s.keep(rolls, func(p *Plan) bool {
 				edit(p, func(i int) bool { return first <= i && i < first+size })
 				return true
 			}) {

@@ -160,6 +160,7 @@ func TestShrinkInTheWorld(t *testing.T) {
 		return r
 	}
 	p := smallPlan()
+	p.Clients = p.Clients[:3] // there is an address for each
 	p.Net.Loss, p.Net.Copy = 50_000, 50_000
 	for i := range 12 {
 		p.Steps = append(p.Steps, Step{At: int64(i+1) * 200 * second, Kind: [...]StepKind{StepWall, StepSuspend, StepKill}[i%3], Host: "s1", Size: -second * 1000, For: 20 * second})

@@ -172,7 +172,7 @@ func (t *Timeline) choose(most int) []bool {
 		}
 	}
 	if most > 0 && len(order) > most {
-		about := addressesIn(t.broken)
+		about := subject{addressesIn(t.broken), t.hostsIn(t.broken)}
 		worth := make([]int, len(t.lines))
 		near := 0
 		for _, i := range slices.Backward(order) {
@@ -219,12 +219,21 @@ func (t *Timeline) bridge(shown []bool) {
 
 func abs(n int) int { return max(n, -n) }
 
-// worth is how much a line matters in a run whose breach is about these addresses.
-func (t *Timeline) worth(i int, about []dhcp4.Addr) int {
+// subject is what a breach is about.
+type subject struct {
+	addrs []dhcp4.Addr
+	hosts []string
+}
+
+// worth is how much a line matters in a run whose breach is about something.
+func (t *Timeline) worth(i int, about subject) int {
 	l := &t.lines[i]
 	w := [...]int{hidden: 0, light: 2, normal: 4, heavy: 9, breach: 100}[l.weight]
-	if slices.ContainsFunc(l.addrs, func(a dhcp4.Addr) bool { return slices.Contains(about, a) }) {
+	if slices.ContainsFunc(l.addrs, func(a dhcp4.Addr) bool { return slices.Contains(about.addrs, a) }) {
 		w += 3
+	}
+	if slices.ContainsFunc(strings.Fields(l.Who), func(h string) bool { return slices.Contains(about.hosts, h) }) {
+		w += 2
 	}
 	if l.routine {
 		w -= 2
@@ -241,6 +250,18 @@ func addressesIn(breach string) []dhcp4.Addr {
 		}
 	}
 	return as
+}
+
+// hostsIn are the clients that the sentence of a breach names, by name or hardware address.
+func (t *Timeline) hostsIn(breach string) []string {
+	var hosts []string
+	for mac, host := range t.macs {
+		named := slices.Contains(strings.FieldsFunc(breach, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }), host)
+		if strings.HasPrefix(host, "c") && (named || strings.Contains(breach, fmt.Sprintf("%x", mac[:]))) {
+			hosts = append(hosts, host)
+		}
+	}
+	return hosts
 }
 
 // Print writes lines for a terminal of so many columns (0: no limit), which paint may colour.
