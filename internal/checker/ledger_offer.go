@@ -161,10 +161,13 @@ func (s *server) openDiscover() int64 {
 
 // possible is how many clients can have a live offer at m, and how many more could if
 // they had not named another server more than a second ago. Who has asked long ago is
-// forgotten.
-func (o *offerBook) possible(s *server, m int64) (can, freed int) {
+// forgotten. It looks no further once it has found enough clients for live offers.
+func (o *offerBook) possible(s *server, m int64, live int) (can, freed int) {
 	life := max(s.pol.OfferLifetime, o.longest)
-	for k, a := range o.byKey { // counted only: the order does not matter
+	for k, a := range o.byKey { // whether there are enough does not depend on the order
+		if can >= live {
+			break
+		}
 		switch old := m - a.discover; {
 		case old > life+pastOffer+10*second:
 			delete(o.byKey, k)

@@ -3,6 +3,7 @@ package checker
 import (
 	"lessor/dhcp4"
 	"lessor/internal/lease"
+	"lessor/internal/pool"
 	"lessor/internal/trace"
 )
 
@@ -122,14 +123,27 @@ func (r *offersRule) counts(c *Checker, s *server, b *trace.Counts) {
 		o.looks = append(o.looks[:0], o.looks[maxLooks/2:]...)
 	}
 	o.looks = append(o.looks, look{c.ledger.t, b.Counters.Recalled})
-	if got := s.got[dhcp4.Discover]; b.Offers == 0 || s.pol == nil || got == 0 || got < b.Counters.Received[dhcp4.Discover] {
+	live := b.Offers
+	if n := onOffer(b); n > live { // a look need not count the offers by themselves
+		live = n
+	}
+	if got := s.got[dhcp4.Discover]; live == 0 || s.pol == nil || got == 0 || got < b.Counters.Received[dhcp4.Discover] {
 		return // there are none, or the trace lacks DISCOVERs
 	}
-	can, freed := s.offers.possible(s, c.ledger.m)
+	can, freed := s.offers.possible(s, c.ledger.m, live)
 	switch {
-	case b.Offers > can+freed:
-		c.breach("I7", "%d offers are live, and %d clients can have one", b.Offers, can+freed)
-	case b.Offers > can:
-		c.breach("I6", "%d offers are live, and %d clients can have one: %d more have named another server", b.Offers, can, freed)
+	case live > can+freed:
+		c.breach("I7", "%d offers are live, and %d clients can have one", live, can+freed)
+	case live > can:
+		c.breach("I6", "%d offers are live, and %d clients can have one: %d more have named another server", live, can, freed)
 	}
+}
+
+// onOffer is how many addresses of the pools are on offer. Reserved ones are not counted
+// there, so it is at most the number of live offers.
+func onOffer(b *trace.Counts) (n int) {
+	for i := range b.Pools {
+		n += int(b.Pools[i].Count[pool.Offered])
+	}
+	return n
 }
