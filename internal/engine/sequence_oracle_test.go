@@ -21,12 +21,13 @@ type platter struct {
 	fail   bool
 	broken bool
 	half   []lease.Change // of a failed commit, since the last Recreate
+	halfAt int            // ACKs that had left then
 }
 
 func (p *platter) Commit(ctx context.Context, m lease.Mark, cs []lease.Change, res []store.Result) error {
 	if p.fail || p.broken {
 		if !p.broken {
-			p.half = copyChanges(cs)
+			p.half, p.halfAt = copyChanges(cs), p.o.acks
 		}
 		p.broken = true
 		for i := range res {
@@ -37,7 +38,7 @@ func (p *platter) Commit(ctx context.Context, m lease.Mark, cs []lease.Change, r
 	if err := p.Store.Commit(ctx, m, cs, res); err != nil {
 		return err
 	}
-	p.o.committed(cs)
+	p.o.committed(cs, p.o.acks)
 	return nil
 }
 
@@ -72,6 +73,7 @@ type held struct {
 	key, hw string
 	end     int64 // of the lease
 	free    int64 // of S
+	n       int   // it is the n-th ACK
 }
 
 // oracle judges a run by simple means. The checker judges many more things; this one
@@ -84,6 +86,8 @@ type oracle struct {
 	durable  map[dhcp4.Addr]lease.Binding
 	leased   map[dhcp4.Addr]held // the last durable lease, ended or not
 	promises map[dhcp4.Addr]held
+	acks     int
+	started  bool // a server has just read its store
 	trail    []string
 }
 
@@ -96,8 +100,8 @@ func (o *oracle) fail(format string, args ...any) {
 }
 
 // committed notes what is durable now. A durable release or decline by the holder ends
-// what was promised to it.
-func (o *oracle) committed(cs []lease.Change) {
+// what was promised to it, up to the ACK of number acks.
+func (o *oracle) committed(cs []lease.Change, acks int) {
 	for i := range cs {
 		if cs[i].CompareOnly {
 			continue
@@ -111,7 +115,7 @@ func (o *oracle) committed(cs []lease.Change) {
 			key, hw := keyOf(b.HType, b.HW, b.ClientID)
 			o.leased[b.Addr] = held{key: key, hw: hw, end: o.truth(b.End)}
 		}
-		if p, ok := o.promises[b.Addr]; ok && b.State != lease.Bound && (b.State != 0 || o.now >= p.free) {
+		if p, ok := o.promises[b.Addr]; ok && p.n <= acks && b.State != lease.Bound && (b.State != 0 || o.now >= p.free) {
 			delete(o.promises, b.Addr)
 		}
 	}
@@ -201,7 +205,8 @@ func (o *oracle) acknowledged(a dhcp4.Addr, key, hw string, end int64) {
 	if p.key == key || p.hw == hw {
 		end = max(end, p.end) // an answer with less takes nothing back
 	}
-	o.promises[a] = held{key, hw, end, lease.After(end, b.Grace)}
+	o.acks++
+	o.promises[a] = held{key, hw, end, lease.After(end, b.Grace), o.acks}
 }
 
 // look checks a server between two inputs: the sums of its pools, and that it knows all
@@ -227,7 +232,7 @@ func (o *oracle) look(core *server.Core) {
 			core.Table().Binding(slot, &b)
 		}
 		k, h := keyOf(b.HType, b.HW, b.ClientID)
-		if b.State == lease.Bound && (k != p.key && h != p.hw || o.truth(b.End) < p.end) || b.State == 0 {
+		if o.started && b.State != lease.Bound || b.State == lease.Bound && (k != p.key && h != p.hw || o.truth(b.End) < p.end) || b.State == 0 {
 			o.fail("%v was acknowledged to %s until %d; the server has state %d, %s, until %d", a, p.key, p.end/1e9, b.State, k, o.truth(b.End)/1e9)
 		}
 	}

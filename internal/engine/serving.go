@@ -225,6 +225,7 @@ func (s *Serving) committed(now lease.Instant, j *Job) Out {
 		s.began = 0
 	}
 	if j.Err != nil {
+		s.core.Doubt(undo.Failed)
 		s.storeFailed(now, j.Err)
 		return Out{}
 	}

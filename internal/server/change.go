@@ -1,6 +1,8 @@
 package server
 
 import (
+	"bytes"
+
 	"lessor/dhcp4"
 	"lessor/internal/lease"
 	"lessor/internal/pool"
@@ -63,6 +65,28 @@ func (c *Core) Durable(rev uint64) {
 		}
 	}
 	c.released = append(c.released[:0], c.released[n:]...)
+}
+
+// Doubt tells the Core of changes that failed with the store. Until it is whole again a
+// crash may bring them back (I2c), so that of an address which one of them takes from its
+// holder, or shortens for it, nothing is promised meanwhile, not even the time that was
+// durable before.
+func (c *Core) Doubt(cs []lease.Change) {
+	for i := range cs {
+		b, a := &cs[i].Before, &cs[i].After
+		if cs[i].CompareOnly || b.State != lease.Bound {
+			continue
+		}
+		if a.State != lease.Bound || a.End < b.End || a.HType != b.HType || !bytes.Equal(a.HW, b.HW) || !bytes.Equal(a.ClientID, b.ClientID) {
+			c.doubtful[b.Addr] = struct{}{}
+		}
+	}
+}
+
+// inDoubt reports whether Doubt named a, and the store is not whole yet.
+func (c *Core) inDoubt(a dhcp4.Addr) bool {
+	_, doubt := c.doubtful[a]
+	return doubt
 }
 
 // Rollback takes back changes that are not in the store and never will be: memory

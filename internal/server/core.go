@@ -36,7 +36,8 @@ type Core struct {
 	latest   int64  // the newest time that was told, CLOCK_BOOTTIME nanoseconds
 	seq      uint64 // revision of the newest change
 	durable  uint64
-	failing  bool // the store cannot commit (I17)
+	failing  bool                    // the store cannot commit (I17)
+	doubtful map[dhcp4.Addr]struct{} // while failing: what Doubt named
 	overload bool
 	bound    Rare  // of the tables, and of what is done at a time
 	careful  int64 // careful mode until then, CLOCK_BOOTTIME nanoseconds
@@ -70,15 +71,16 @@ type part struct {
 // the hashes of client identities; boot is the boot id that M belongs to.
 func New(secret [16]byte, boot lease.BootID) *Core {
 	return &Core{
-		k0:     binary.LittleEndian.Uint64(secret[:]),
-		k1:     binary.LittleEndian.Uint64(secret[8:]),
-		boot:   boot,
-		table:  lease.NewTable(),
-		parts:  map[*policy.Pool]*part{},
-		own:    map[dhcp4.Addr]struct{}{},
-		offers: newOffers(),
-		checks: newChecks(),
-		bound:  usual,
+		k0:       binary.LittleEndian.Uint64(secret[:]),
+		k1:       binary.LittleEndian.Uint64(secret[8:]),
+		boot:     boot,
+		table:    lease.NewTable(),
+		parts:    map[*policy.Pool]*part{},
+		doubtful: map[dhcp4.Addr]struct{}{},
+		own:      map[dhcp4.Addr]struct{}{},
+		offers:   newOffers(),
+		checks:   newChecks(),
+		bound:    usual,
 	}
 }
 
@@ -143,7 +145,11 @@ func (c *Core) eachRecord(fn func(lease.Slot)) {
 
 // SetStoreFailing tells the Core that the store cannot commit, or can again. While
 // it cannot, nothing new is promised (I17).
-func (c *Core) SetStoreFailing(failing bool) { c.failing = failing }
+func (c *Core) SetStoreFailing(failing bool) {
+	if c.failing = failing; !failing {
+		clear(c.doubtful)
+	}
+}
 
 // SetOverload tells the Core that more comes in than can be committed: a renewal
 // with more than three quarters of its lease left is then answered with the

@@ -57,7 +57,7 @@ func (c *Core) offerDuringFailure(q *request, e *Effects, live lease.Slot) Reaso
 	}
 	r := c.table.Rec(live)
 	left := lease.Remaining(r.End, q.now.M)
-	if left == 0 || c.allowed(q, r.Addr) != None {
+	if left == 0 || c.inDoubt(r.Addr) || c.allowed(q, r.Addr) != None {
 		return StoreFailing
 	}
 	c.replyOffer(q, e, r.Addr, left)

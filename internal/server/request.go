@@ -131,7 +131,10 @@ func (c *Core) remaining(q *request, e *Effects, st standing, s lease.Slot) Reas
 	}
 	r := c.table.Rec(s)
 	left := lease.Remaining(r.End, q.now.M)
-	if left == 0 {
+	switch {
+	case c.inDoubt(r.Addr):
+		return StoreFailing
+	case left == 0:
 		return LeaseEnding
 	}
 	c.replyAck(q, e, r.Addr, left, r.Rev)
