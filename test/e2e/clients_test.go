@@ -54,7 +54,7 @@ func newStage(t *testing.T, kind netlab.Kind, life time.Duration) *stage {
 	check(t, s.sw.Join(sh, "eth0", "198.18.0.1/24"))
 	check(t, s.sw.Join(ch, "eth0"))
 	s.rec = record(t, s.sw)
-	s.srv = serve(t, sh, configFor(life, firstPool))
+	s.srv = serve(t, sh, configFor(life, firstPool), Judged(t, lessor, sh, "eth0")...)
 	s.client = ch.Client(kind, "eth0")
 	t.Cleanup(func() {
 		if t.Failed() {

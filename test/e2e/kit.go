@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -99,6 +100,27 @@ func Record(t *testing.T, s *netlab.Switch) *netlab.Capture {
 		t.Logf("the last frames:\n%s", b.String())
 	})
 	return c
+}
+
+// Judged captures on an interface of the host that is about to run `lessor serve`, and has
+// `lessor verify` judge the server when the test ends. It returns the arguments for serve.
+func Judged(t *testing.T, lessor string, h *netlab.Host, ifname string) (args []string) {
+	t.Helper()
+	c := Try(h.Capture(ifname))(t)
+	dir := t.TempDir()
+	trace, wire := filepath.Join(dir, "trace"), filepath.Join(dir, "wire.pcap")
+	t.Cleanup(func() {
+		if err := errors.Join(c.Stop(), c.WritePcap(wire)); err != nil {
+			t.Error(err)
+			return
+		}
+		out, err := exec.Command(lessor, "verify", "--utc", "--trace", trace, "--capture", wire).CombinedOutput()
+		if err != nil {
+			t.Errorf("lessor verify: %v\n%s", err, out)
+		}
+		t.Logf("lessor verify:\n%s", out)
+	})
+	return []string{"--trace", trace}
 }
 
 // Tail is the end of s, of at most n octets.
