@@ -213,7 +213,7 @@ func (s *station) accept(c *Checker, now int64, b *trace.Client) {
 	switch g := s.grants[b.Addr]; {
 	case g == nil:
 		c.breach("I20", "takes %s, which no answer to a question of its own gave it", b.Addr)
-	case b.End > g.until+slack:
+	case b.End-slack > g.until: // which may be lease.Never
 		c.breach("I20", "takes %s until %d, it was given until %d", b.Addr, b.End, g.until)
 	default:
 		s.taken(now, b.Addr, g)
@@ -241,7 +241,7 @@ func (s *station) configure(c *Checker, now int64, b *trace.Client) {
 	switch {
 	case g == nil:
 		c.breach("I20", "uses %s, which it was not given, or not any more", a)
-	case b.End > g.until+slack:
+	case b.End-slack > g.until: // which may be lease.Never
 		c.breach("I20", "uses %s until %d, it was given until %d", a, b.End, g.until)
 	case b.End != lease.Never && now >= b.End+slack:
 		c.breach("I20", "puts %s on the interface after its end", a)
