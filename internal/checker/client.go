@@ -155,6 +155,7 @@ func (s *station) clockChanged(e *trace.Entry, k *trace.Clock) {
 	}
 	s.asked, s.asking, s.onLink, s.refused, s.conflict = nil, false, 0, 0, 0
 	s.declined, s.declines = -1<<60, nil
+	s.acked, s.probed.times = 0, nil // their times are of another boot
 }
 
 // overdue holds what must have happened by now.
@@ -243,7 +244,7 @@ func (s *station) configure(c *Checker, now int64, b *trace.Client) {
 		c.breach("I20", "uses %s, which it was not given, or not any more", a)
 	case b.End-slack > g.until: // which may be lease.Never
 		c.breach("I20", "uses %s until %d, it was given until %d", a, b.End, g.until)
-	case b.End != lease.Never && now >= b.End+slack:
+	case b.End != lease.Never && now-slack >= b.End:
 		c.breach("I20", "puts %s on the interface after its end", a)
 	case s.conflict == a:
 		c.breach("I20", "uses %s although another host has it", a)
