@@ -53,7 +53,7 @@ const quiet = 70 * second
 func (x *choice) isFree(a dhcp4.Addr, ownOffers bool) bool {
 	s := x.s
 	if r := s.records[a]; r != nil {
-		if r.unknown || r.out != 0 || s.l.t-r.t <= second || r.now != nil && (r.now.State == lease.Declined || x.m <= r.now.Free+second) {
+		if r.unknown || r.out != 0 || s.l.t-r.t <= second || r.now != nil && (r.now.State == lease.Declined || x.m-second <= r.now.Free) {
 			return false
 		}
 	}
@@ -111,7 +111,7 @@ func (x *choice) recordsIn() (live, ended []dhcp4.Addr, sure bool) {
 		case r.now == nil || !carries(x.s.pol, r.now, x.q.who) || r.now.State == lease.Declined:
 		case bound(r.now, x.m+second):
 			live = append(live, a)
-		case r.now.State == lease.Bound && x.m <= r.now.Free+second:
+		case r.now.State == lease.Bound && x.m-second <= r.now.Free:
 			return nil, nil, false
 		default:
 			ended = append(ended, a)
@@ -187,7 +187,7 @@ func (x *choice) newest(c *Checker) {
 			return false
 		}
 		r := x.s.records[a]
-		if r == nil || r.now == nil && r.t == 0 || r.now != nil && r.now.Free+second < got.now.Free {
+		if r == nil || r.now == nil && r.t == 0 || r.now != nil && r.now.Free < got.now.Free-second {
 			better = a
 		}
 		return better != 0

@@ -47,7 +47,7 @@ func full(c *Checker, s *server) {
 			return false
 		}
 		r := s.records[a]
-		if r != nil && (r.unknown || t-r.t <= second || r.now != nil && m <= r.now.Free+second) {
+		if r != nil && (r.unknown || t-r.t <= second || r.now != nil && m-second <= r.now.Free) {
 			return false
 		}
 		c.doubt(s, []dhcp4.Addr{a}, "I4", "no address is left for %v, and %s is free", q.who, a)
