@@ -10,6 +10,8 @@ GO ?= go
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X lessor/internal/cli.version=$(VERSION)
 FUZZTIME ?= 30s
+SOAK ?= 10m
+PARTS ?=
 SEEDS ?= 2000
 BENCH ?= .
 BENCHTIME ?= 1s
@@ -59,8 +61,8 @@ fuzz: ## each fuzz target for FUZZTIME (30s)
 bench: ## print the benchmarks; BENCH=regexp chooses
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem -timeout 60m ./...
 
-soak: build ## the long runs: millions of packets through the core
-	$(GO) test -tags soak -run Soak -count 1 -p 1 -timeout 6h -v ./...
+soak: build ## the long forms of the tests for SOAK (10m), and a table of what ran; PARTS chooses
+	@.ci/soak $(SOAK) $(PARTS)
 
 clean: ## remove what was built
 	rm -f lessor
