@@ -36,6 +36,9 @@ type world struct {
 	stats    Stats
 }
 
+// mostEvents is far more than any plan needs.
+const mostEvents = 20_000_000
+
 // Run lives through a plan and judges it. It stops at the first breach. The same plan gives
 // the same result. o may be nil.
 func Run(p *Plan, o Observer) Result {
@@ -48,7 +51,10 @@ func Run(p *Plan, o Observer) Result {
 		w.queue.push(s.At, func() { w.step(s) })
 	}
 	w.queue.push(p.Heal, w.heal)
-	for len(w.queue.heap) > 0 && len(w.check.Breaches()) == 0 && w.err == nil {
+	for n := 0; len(w.queue.heap) > 0 && len(w.check.Breaches()) == 0 && w.err == nil; n++ {
+		if n == mostEvents {
+			w.err = fmt.Errorf("%d events, and the run is not over: something goes round in a circle", n)
+		}
 		e := w.queue.pop()
 		if e.at > p.End {
 			break
