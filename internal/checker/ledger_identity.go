@@ -2,6 +2,7 @@ package checker
 
 import (
 	"bytes"
+	"slices"
 
 	"lessor/dhcp4"
 	"lessor/internal/lease"
@@ -83,18 +84,28 @@ func (s *server) judge(p *policy.Policy, n *policy.Network, q *request, a dhcp4.
 	if _, never := sn.NeverOffer[a]; never {
 		return neverOffered
 	}
-	if sn.PoolOf(a) == nil {
-		for _, pool := range sn.Pools {
-			if pool.Range.Contains(a) {
-				return neverOffered
-			}
-		}
-		return noPool
+	if v := pooled(sn, a); v != allowed {
+		return v
 	}
 	if mine != nil && mine.Addr != 0 {
 		return reservedElse
 	}
 	return allowed
+}
+
+// pooled looks at the ranges that the configuration has for a's subnet: it does not ask
+// the tables that the server looks addresses up in.
+func pooled(sn *policy.Subnet, a dhcp4.Addr) verdict {
+	for _, p := range sn.Pools {
+		switch {
+		case !p.Range.Contains(a):
+		case slices.ContainsFunc(p.Exclude, func(e dhcp4.Range) bool { return e.Contains(a) }):
+			return neverOffered
+		default:
+			return allowed
+		}
+	}
+	return noPool
 }
 
 // grace is G(t) in seconds under configuration p.

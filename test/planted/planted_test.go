@@ -56,6 +56,9 @@ func TestBugsAreFound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if *search > 0 && *write {
+		defer writeTable(t)
+	}
 	for i := range all {
 		b := &all[i]
 		if !strings.HasPrefix(b.name, *only) {
