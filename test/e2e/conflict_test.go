@@ -50,6 +50,7 @@ var conflictPool = dhcp4.Range{First: dhcp4.MustParseAddr("198.18.0.100"), Last:
 // client finds the other host by ARP, declines, and gets another address; the
 // declined one is not offered again.
 func TestClientDeclinesAnAddressInUse(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []netlab.Kind{netlab.Udhcpc, netlab.Dhcpcd} {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
@@ -75,6 +76,7 @@ func TestClientDeclinesAnAddressInUse(t *testing.T) {
 // A server that looks never offers an address that is in use, so the client has
 // nothing to decline.
 func TestServerNoticesAnAddressInUse(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []netlab.Kind{netlab.Udhcpc, netlab.Dhcpcd} {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()

@@ -75,6 +75,7 @@ func TestZeroConfigurationLooksForOthers(t *testing.T) {
 // Servers of others are seen too: also dnsmasq, which pings for three seconds before it offers
 // an address, and answers an INFORM at once.
 func TestZeroConfigurationSeesEveryServer(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []netlab.ServerKind{netlab.Kea, netlab.Dhcpd, netlab.Dnsmasq, netlab.NetworkdServer} {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
