@@ -24,7 +24,8 @@ func TestExpiry(t *testing.T) {
 }
 
 // TestExpiryOfTwoMinutes is TestExpiry with dnsmasq, whose leases are no shorter. No other
-// test takes as long, so its lease begins before the others do.
+// test takes as long, so its lease begins before the others do, and `make test-network` runs
+// it beside all that it runs.
 func TestExpiryOfTwoMinutes(t *testing.T) {
 	sc := expiring(netlab.Dnsmasq)
 	s, h := forsaken(t, netlab.Dnsmasq, sc)
