@@ -112,6 +112,9 @@ func carries(p *policy.Policy, b *lease.Binding, k ident) bool {
 // committed takes the store's answer to a group.
 func (s *server) committed(c *Checker, e *trace.Entry, b *trace.Commit) {
 	whole := b.Err == ""
+	if whole {
+		s.marked = s.boot
+	}
 	for i := range b.Changes {
 		ch := &b.Changes[i]
 		ok := whole && (len(b.Results) == 0 || b.Results[i] == store.Durable)
@@ -171,7 +174,15 @@ func (s *server) startMark(e *trace.Entry, b *trace.Started) {
 	if e.Now != (lease.Instant{}) {
 		now = e.Now
 	}
-	s.present = lease.StartMark(s.present, now, b.Boot)
+	before := s.present
+	s.present = lease.Mark{W: max(now.W, before.W), M: now.M, Boot: b.Boot}
+	if before.Boot == b.Boot {
+		if before = before.At(now.M); s.marked == b.Boot {
+			s.present.W = before.W // a clock that was set within a boot does not count
+		} else {
+			s.present.W = max(now.W, before.W)
+		}
+	}
 }
 
 // stillOut takes over from the process before until when the declined addresses are out.

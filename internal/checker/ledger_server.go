@@ -29,7 +29,8 @@ type server struct {
 	longest uint32 // finite lease of its first configuration, seconds
 	starts  int
 	boot    lease.BootID
-	present lease.Mark // the wall time at its start, from which its marks go on with M
+	present lease.Mark   // the wall time at its start, from which its marks go on with M
+	marked  lease.BootID // of the newest mark that is durable
 
 	// What it was told.
 	pol    *policy.Policy // in force; nil: none

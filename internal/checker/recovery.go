@@ -240,12 +240,7 @@ func (d *disk) deadline(k *kept, got *lease.Binding, now lease.Instant) {
 		return
 	}
 	most := (int64(was.Lifetime) + int64(was.Grace)) * second
-	left := func(mark lease.Mark) int64 {
-		if mark.Boot == got.Boot {
-			mark = mark.At(now.M)
-		}
-		return min(was.Until*second-max(now.W, mark.W), most)
-	}
+	left := func(mark lease.Mark) int64 { return min(was.Until*second-d.present(mark, now, got.Boot), most) }
 	const loading = 2 * second // the clock was read before the records were
 	if l := k.loaded; l != nil && l.Boot == got.Boot && l.End-second <= got.End && got.End <= l.End+second {
 		return // a fresh store was written, and the process ended before it could say so
@@ -256,6 +251,18 @@ func (d *disk) deadline(k *kept, got *lease.Binding, now lease.Instant) {
 	if last := now.M + left(d.durable) + loading; got.End > last {
 		d.wrong("I14", "ends at %d after a start, its stored end is at %d or sooner", got.Addr, got.End, last)
 	}
+}
+
+// present is the wall time of a start: within the boot of a durable mark that mark and the time
+// since, else the wall clock or mark, whichever shows more.
+func (d *disk) present(mark lease.Mark, now lease.Instant, boot lease.BootID) int64 {
+	if d.durable.Boot == boot {
+		return d.durable.At(now.M).W
+	}
+	if mark.Boot == boot {
+		mark = mark.At(now.M)
+	}
+	return max(now.W, mark.W)
 }
 
 // started holds what the start has read, all of it.
@@ -283,16 +290,11 @@ func (d *disk) started(c *Checker, e *trace.Entry, b *trace.Started) {
 		k.tries = nil
 		d.newest = max(d.newest, k.state.Rev)
 	}
-	w := e.Now.W
-	if e.Now == (lease.Instant{}) {
-		w = c.ledger.host.clock.wall(e.T)
+	now := e.Now
+	if now == (lease.Instant{}) {
+		now = lease.Instant{M: c.ledger.m, W: c.ledger.host.clock.wall(e.T)}
 	}
-	now := lease.Mark{W: w, M: c.ledger.m, Boot: b.Boot}
-	if d.latest.Boot == b.Boot {
-		d.latest = d.latest.At(now.M)
-	}
-	now.W = max(now.W, d.latest.W)
-	d.latest = now
+	d.latest = lease.Mark{W: d.present(d.latest, now, b.Boot), M: now.M, Boot: b.Boot}
 	d.begun, d.running, d.clean, d.vague, d.boot = true, true, false, false, b.Boot
 }
 

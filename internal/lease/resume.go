@@ -13,25 +13,23 @@ func (k Mark) At(m int64) Mark {
 }
 
 // Wall returns the wall time, in nanoseconds, that deadlines in it are compared
-// with at a start: what the clock says, but never earlier than what stored proves to
-// have passed. A clock that was set back while the server was down gives nobody
+// with at a start. Within the boot of stored that is what stored says and the time that has
+// passed on M since: a clock that was set meanwhile, either way, ends no lease and makes no mark
+// wrong. In another boot it is what the clock says, but never earlier than what stored
+// proves to have passed: a clock that was set back while the server was down gives nobody
 // another lease, and one without a battery does not start before the records it
 // judges.
 func Wall(stored Mark, now Instant, boot BootID) int64 {
-	return max(now.W, stored.asOf(now, boot).W)
-}
-
-// asOf brings a mark of this boot forward to now. One of another boot stays: how
-// long the machine was off nobody knows.
-func (k Mark) asOf(now Instant, boot BootID) Mark {
-	if sameBoot(k.Boot, boot) {
-		return k.At(now.M)
+	if sameBoot(stored.Boot, boot) {
+		return stored.At(now.M).W
 	}
-	return k
+	return max(now.W, stored.W)
 }
 
 // StartMark returns the mark of a process that starts at now over a store whose
-// mark is stored (zero for a new store). From then on the process writes its At.
+// mark is stored (zero for a new store). From then on the process writes its At. The
+// wall clock counts at the first start in a boot alone: one that was set ahead and
+// back must not leave a mark behind that ends every lease at the next boot.
 func StartMark(stored Mark, now Instant, boot BootID) Mark {
 	return Mark{W: Wall(stored, now, boot), M: now.M, Boot: boot}
 }

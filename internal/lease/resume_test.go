@@ -75,6 +75,14 @@ func TestMarkCountsElapsedTimeOnly(t *testing.T) {
 	if got := Wall(start.At(70*Second), now, bootA); got != 1090*Second {
 		t.Errorf("wall %d s, want 1090", got/Second)
 	}
+	// Nor does one that was set ahead count within the boot, for the present or for the mark.
+	ahead := Instant{M: 100 * Second, W: 1000*Second + 24*hour}
+	if got := Wall(start.At(70*Second), ahead, bootA); got != 1090*Second {
+		t.Errorf("wall %d s, want 1090", got/Second)
+	}
+	if got := StartMark(start.At(70*Second), ahead, bootA); got.W != 1090*Second || got.M != ahead.M {
+		t.Errorf("after a restart with the clock ahead: %+v", got)
+	}
 	if got := StartMark(start.At(70*Second), now, bootB); got.W != 1060*Second || got.M != now.M || got.Boot != bootB {
 		t.Errorf("after a reboot: %+v", got)
 	}
