@@ -349,7 +349,7 @@ func (s *serverHost) next() {
 		d := newDice(s.w.plan.Seed, name(s.plan.Name), uint64(s.w.now), 7)
 		delay := d.between(s.plan.Latency)
 		if s.w.now < s.slowTill && !s.w.healed {
-			delay += s.slowBy
+			delay += min(s.slowBy, s.slowTill-s.w.now) // a device that works again answers what it was asked before
 		}
 		s.own(delay, func() { s.done(j) })
 	} else if s.stopping && !s.serving.Busy() {
