@@ -66,8 +66,8 @@ func (b *probeBook) frame(c *Checker, s *server, f *trace.Frame) {
 		}
 	}
 	switch a := f.ARP; {
-	case a == nil || len(b.clients) == mostProbed:
-	case f.Sent && len(b.asked) < mostProbed:
+	case a == nil || len(b.clients) == mostProbed || !f.Sent && a.SenderIP == 0:
+	case f.Sent && a.Op == 1 && len(b.asked) < mostProbed:
 		b.asked[a.TargetIP] = c.ledger.m
 	case !f.Sent:
 		asked, is := b.asked[a.SenderIP]
