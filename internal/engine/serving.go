@@ -230,6 +230,7 @@ func (s *Serving) committed(now lease.Instant, j *Job) Out {
 		return Out{}
 	}
 	out.Since = j.since
+	s.timely(now, &out)
 	return out
 }
 

@@ -15,6 +15,7 @@ import (
 type Reply struct {
 	wire.Send        // Data lies in the memory of the Effects
 	After     uint64 // revision that must be durable first; 0: send now
+	End       int64  // of the lease that an ACK gives, on M; 0 for other messages and for what has no end
 	Type      dhcp4.MessageType
 }
 

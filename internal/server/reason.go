@@ -42,6 +42,7 @@ const (
 	NoCheck
 	StoreFailing
 	LeaseEnding
+	AnswerLate
 	NoReplyPath
 
 	// Why a NAK.
@@ -93,6 +94,7 @@ var reasons = [NumReasons]reasonText{
 	NoCheck:           {"no-check", "no offer may leave unchecked now, and too many checks are under way"},
 	StoreFailing:      {"store-failing", "the lease store cannot commit, so nothing new is promised"},
 	LeaseEnding:       {"lease-ending", "less than a second is left of the lease and the store cannot commit"},
+	AnswerLate:        {"answer-late", "the disk took so long that next to nothing was left of the lease"},
 	NoReplyPath:       {"no-reply-path", "the client cannot be reached safely"},
 	NakNotAllowed:     {"nak-not-allowed", "the configuration does not allow this client the address"},
 	NakWrongNetwork:   {"nak-wrong-network", "the address belongs to another network"},
@@ -136,4 +138,11 @@ type Counters struct {
 	Probes    uint64
 	Unchecked uint64 // offers that left without an ARP check because none was ready
 	Recalled  uint64 // offers withdrawn because no other address was left
+}
+
+// CountLate takes back that a reply of type t was counted as sent: it waited too long for the
+// store, and is dropped (AnswerLate).
+func (c *Core) CountLate(t dhcp4.MessageType) {
+	c.count.Sent[t]--
+	c.count.Dropped[AnswerLate]++
 }

@@ -121,6 +121,9 @@ func (c *Core) replyAck(q *request, e *Effects, a dhcp4.Addr, t uint32, after ui
 	c.echoClientID(q)
 	c.reply.parameters(q, c.optionsFor(q, a))
 	c.send(q, e, dhcp4.Ack, a, q.ciaddr, after)
+	if t != lease.Infinite {
+		e.Replies[len(e.Replies)-1].End = lease.After(c.latest, t)
+	}
 }
 
 func (c *Core) replyInform(q *request, e *Effects) {
