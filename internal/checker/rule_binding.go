@@ -28,7 +28,7 @@ type bindings struct {
 type use struct {
 	host       *host
 	addr       dhcp4.Addr
-	begin      int64 // true time
+	asked      int64 // true time of the REQUEST, also of a lease that is taken up from memory
 	end        int64 // on the host's CLOCK_BOOTTIME
 	configured bool
 }
@@ -71,7 +71,7 @@ func (r *bindings) client(c *Checker, e *trace.Entry, b *trace.Client) {
 		if u != nil {
 			r.drop(u)
 		}
-		u = &use{host: c.ledger.host, addr: b.Addr, begin: e.T, end: b.End, configured: u != nil && u.configured && u.addr == b.Addr}
+		u = &use{host: c.ledger.host, addr: b.Addr, asked: e.T - max(0, c.ledger.m-b.Start), end: b.End, configured: u != nil && u.configured && u.addr == b.Addr}
 		r.byHost[u.host] = u
 		r.accept(c, u, ident{1, b.MAC[:], b.ClientID})
 		r.byAddr[u.addr] = append(r.byAddr[u.addr], u)
@@ -126,7 +126,7 @@ func (r *bindings) accept(c *Checker, u *use, who ident) {
 		gaveUp, ended := l.gaveUp[u.addr]
 		switch {
 		case o.host.segment != u.host.segment && o.host.segment != "" && u.host.segment != "":
-		case ended && gaveUp > o.begin:
+		case ended && gaveUp > o.asked:
 		case o.end == lease.Never || o.host.clock.at(l.t) < o.end:
 			c.breach("I1", "%s is accepted by %s, while %s has it by its own clock", u.addr, u.host.name, o.host.name)
 		}

@@ -16,9 +16,10 @@ type renewals struct {
 
 // openRenewals are a server's owed requests that nothing has answered yet.
 type openRenewals struct {
-	owed    []*request
-	got     uint64 // REQUESTs that it was handed when it was last looked at
-	handled uint64 // those that its core counted then
+	owed             []*request
+	got              uint64 // REQUESTs that it was handed when it was last looked at
+	handled          uint64 // those that its core counted then
+	took, tookBefore int64  // how long the last two commits took, on M
 }
 
 func newRenewals() *renewals { return &renewals{open: map[*server]*openRenewals{}} }
@@ -49,6 +50,8 @@ func (r *renewals) entry(c *Checker, e *trace.Entry) {
 		if b.Err == "" {
 			r.kept(s, b)
 		}
+		o := r.of(s)
+		o.took, o.tookBefore = l.m-b.Began.M, o.took
 		r.overdue(c, s)
 	case *trace.Counts:
 		r.counts(c, s, b)
@@ -131,7 +134,9 @@ func (r *renewals) dropped(c *Checker, s *server, ev *core.Event) {
 	}
 	q := c.ledger.dropped[0]
 	failing := (ev.Reason == core.StoreFailing || ev.Reason == core.LeaseEnding) && !s.failing && s.l.t-s.failT > 5*second
-	if failing || slices.Contains(wrongSilence, ev.Reason) {
+	o := r.of(s)
+	soon := ev.Reason == core.AnswerLate && o.took+o.tookBefore < 2*second // half of the least D
+	if failing || soon || slices.Contains(wrongSilence, ev.Reason) {
 		c.breach("I3", "%v holds %s, asks for it and gets no answer: %s", q.who, q.target, ev.Reason)
 	}
 }
