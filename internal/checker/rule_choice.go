@@ -167,7 +167,7 @@ func (x *choice) requested(c *Checker) bool {
 		return false
 	}
 	if a != x.p.addr && x.s.judge(x.s.pol, x.q.net, x.q, a) == allowed && x.isFree(a, false) {
-		c.doubt(x.s, []dhcp4.Addr{a}, "I8", "%s is offered to %v, which asks for %s, and that is free", x.p.addr, x.p.who, a)
+		c.doubt(x.s, []dhcp4.Addr{a, x.p.addr}, "I8", "%s is offered to %v, which asks for %s, and that is free", x.p.addr, x.p.who, a)
 	}
 	return true
 }
