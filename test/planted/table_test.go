@@ -21,7 +21,11 @@ func table(all []bug) string {
 	b.WriteString("| bug | what is wrong | found broken | scenario | seed |\n|---|---|---|---|---|\n")
 	for i := range all {
 		g := &all[i]
-		fmt.Fprintf(&b, "| %s | %s | %s | `%s` | %d |\n", g.name, g.what, strings.Join(g.rules, " or "), strings.TrimPrefix(g.scenario, "testdata/"), g.seed)
+		scenario := "`" + g.scenario + "`"
+		if own, is := strings.CutPrefix(g.scenario, "testdata/"); is {
+			scenario = "`" + strings.TrimSuffix(own, ".txt") + "` (own)"
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %d |\n", g.name, g.what, strings.Join(g.rules, " or "), scenario, g.seed)
 	}
 	return b.String()
 }
