@@ -21,7 +21,8 @@ type record struct {
 	pol     *policy.Policy // in force when now was written; nil: loaded
 	unknown bool           // the outcome of a later change is not known
 
-	overridden bool  // an operator released it, and no change followed
+	overridden bool  // an operator released it, and no change followed that was decided later
+	overrideM  int64 // when
 	leaving    bool  // its client gives it up, or the operator does: not durable yet
 	out        int64 // M until which it must stay out after a DECLINE or a conflict (I5); 0: not out
 	wall       int64 // wall clock minus true time, and the boot, when it was taken out
@@ -155,7 +156,9 @@ func (s *server) changed(c *Checker, e *trace.Entry, ch *lease.Change) {
 			w.change(c, s, r)
 		}
 	}
-	r.overridden, r.leaving = false, false
+	if b, ok := e.Body.(*trace.Commit); !r.overridden || ok && b.Began.M >= r.overrideM {
+		r.overridden, r.leaving = false, false
+	}
 	if r.now == nil || r.now.State != lease.Bound {
 		s.left(r.addr)
 	}

@@ -215,7 +215,7 @@ func (s *server) override(b *trace.Override) {
 		}
 	}
 	r := s.record(b.Addr)
-	r.overridden, r.leaving = true, true
+	r.overridden, r.overrideM, r.leaving = true, s.l.m, true
 }
 
 // heardARP takes an ARP message that s received: who speaks from an address has it.
