@@ -148,7 +148,14 @@ func (s *serverHost) interfaceChanged(n *nic) {
 
 // reload offers a configuration, as SIGHUP does.
 func (s *serverHost) reload(text string) {
+	if s.asleep { // the signal is there when the machine wakes up
+		s.w.after(second, func() { s.reload(text) })
+		return
+	}
 	p, why := s.w.policy(text)
+	if p == nil && s.serving == nil {
+		return // nobody looks at the file
+	}
 	if p == nil {
 		s.w.emit(s.plan.Name, &trace.Config{Text: text, Refused: true, Why: why})
 		return
