@@ -131,6 +131,7 @@ func (s *server) committed(c *Checker, e *trace.Entry, b *trace.Commit) {
 			s.changed(c, e, ch)
 		}
 	}
+	s.began = b.Began.M
 	if !whole {
 		s.failT, s.failed = e.T, true
 		s.lose()
@@ -156,7 +157,7 @@ func (s *server) changed(c *Checker, e *trace.Entry, ch *lease.Change) {
 			w.change(c, s, r)
 		}
 	}
-	if b, ok := e.Body.(*trace.Commit); !r.overridden || ok && b.Began.M >= r.overrideM {
+	if !r.overridden || s.began >= r.overrideM || r.now == nil || r.now.State != lease.Bound {
 		r.overridden, r.leaving = false, false
 	}
 	if r.now == nil || r.now.State != lease.Bound {

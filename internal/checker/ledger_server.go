@@ -31,6 +31,7 @@ type server struct {
 	boot    lease.BootID
 	present lease.Mark   // the wall time at its start, from which its marks go on with M
 	marked  lease.BootID // of the newest mark that is durable
+	began   int64        // when the newest answered commit was begun: what was decided before it is in it, or in an earlier one
 
 	// What it was told.
 	pol    *policy.Policy // in force; nil: none
@@ -182,7 +183,8 @@ func (s *server) lose() {
 }
 
 // happened takes an event: an input that ended in silence waits for nothing more. Of
-// several that it can be about it is the newest: a drop is reported at once.
+// several that it can be about it is the newest: a drop is reported at once. An answer that
+// came too late is that of the oldest.
 func (s *server) happened(ev *core.Event) {
 	s.events = true
 	s.l.dropped = s.l.dropped[:0]
@@ -193,7 +195,9 @@ func (s *server) happened(ev *core.Event) {
 	k := keyOf(ev.XID, ident{htype: ev.HType, hw: ev.HW})
 	for q := s.pending[k]; q != nil; q = q.next {
 		if q.kind == ev.Type && q.fate == waits {
-			newest = q
+			if newest == nil || ev.Reason != core.AnswerLate {
+				newest = q
+			}
 			s.l.dropped = append(s.l.dropped, q)
 		}
 	}

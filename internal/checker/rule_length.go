@@ -26,7 +26,7 @@ func (*lengths) entry(c *Checker, _ *trace.Entry) {
 	}
 	want, ok := s.lifetimeOf(q, p.addr)
 	b := s.record(p.addr).now
-	if !ok || p.msg.lifetime >= want || b == nil || b.End == lease.Never {
+	if !ok || p.msg.lifetime >= want || b == nil || b.State != lease.Bound || b.End == lease.Never {
 		return
 	}
 	age := q.m - (b.End - int64(b.Lifetime)*second)

@@ -135,7 +135,7 @@ func (r *renewals) dropped(c *Checker, s *server, ev *core.Event) {
 	q := c.ledger.dropped[0]
 	failing := (ev.Reason == core.StoreFailing || ev.Reason == core.LeaseEnding) && !s.failing && s.l.t-s.failT > 5*second
 	o := r.of(s)
-	soon := ev.Reason == core.AnswerLate && o.took+o.tookBefore < 2*second // half of the least D
+	soon := ev.Reason == core.AnswerLate && o.took+o.tookBefore < second // nothing is late before
 	if failing || soon || slices.Contains(wrongSilence, ev.Reason) {
 		c.breach("I3", "%v holds %s, asks for it and gets no answer: %s", q.who, q.target, ev.Reason)
 	}
