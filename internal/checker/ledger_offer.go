@@ -25,6 +25,7 @@ type offerBook struct {
 // asker is a client that has asked for an offer.
 type asker struct {
 	discover int64 // M of the last DISCOVER
+	entry    int   // where that is in the trace
 	refused  int64 // M of the last drop because of a REQUEST to another server; 0: none
 	offer    *offer
 	earlier  *offer // the one before
@@ -72,7 +73,7 @@ func (o *offerBook) asked(s *server, q *request) {
 		a = &asker{}
 		o.byKey[string(k)] = a
 	}
-	a.discover, a.refused = q.m, 0
+	a.discover, a.entry, a.refused = q.m, q.at.entry, 0
 	if a.offer != nil {
 		a.offer.live = false
 	}
@@ -88,9 +89,10 @@ func (o *offerBook) answeredBy(s *server, q *request) {
 	}
 }
 
-// refused takes the drop of a REQUEST that named another server.
-func (o *offerBook) refused(key []byte, m int64) {
-	if a := o.byKey[string(key)]; a != nil {
+// refused takes the drop of REQUEST q that named another server. A DISCOVER that overtook
+// it asked for an offer of its own.
+func (o *offerBook) refused(key []byte, q *request, m int64) {
+	if a := o.byKey[string(key)]; a != nil && q.at.entry > a.entry {
 		a.refused = m
 	}
 }

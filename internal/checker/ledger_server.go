@@ -206,7 +206,7 @@ func (s *server) happened(ev *core.Event) {
 	}
 	newest.fate = dropped
 	if ev.Reason == core.ForeignServer {
-		s.offers.refused(s.offerKey(newest), s.l.m)
+		s.offers.refused(s.offerKey(newest), newest, s.l.m)
 	}
 }
 
