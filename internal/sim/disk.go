@@ -45,7 +45,7 @@ type faults struct {
 func (f *faults) fail(once bool, until int64) {
 	f.once, f.until = once, max(until, f.until)
 	if !once {
-		f.w.emit(f.host, &trace.Disk{Broken: true})
+		f.w.emit(f.host, &trace.Disk{Broken: true, Slow: f.slow()})
 		f.w.queue.push(f.until, func() {
 			if f.until != 0 && f.w.now >= f.until {
 				f.mend()
@@ -56,12 +56,18 @@ func (f *faults) fail(once bool, until int64) {
 	}
 }
 
+// slow reports whether the device, failing or not, is a slow one now.
+func (f *faults) slow() bool {
+	s := f.w.server(f.host)
+	return s != nil && f.w.now < s.slowTill && !f.w.healed
+}
+
 func (f *faults) failing() bool { return f.until != 0 && f.w.now < f.until }
 
 func (f *faults) mend() {
 	if f.until != 0 {
 		f.until = 0
-		f.w.emit(f.host, &trace.Disk{})
+		f.w.emit(f.host, &trace.Disk{Slow: f.slow()})
 	}
 	f.once = false
 }
