@@ -59,7 +59,7 @@ func (r *causes) expired(c *Checker, s *server, a dhcp4.Addr) {
 		return
 	}
 	if c.ledger.m < rec.now.End-second {
-		c.breach("I14", "the lease of %s is declared over %d s before its end", a, (rec.now.End-c.ledger.m)/second)
+		c.doubt(s, []dhcp4.Addr{a}, "I14", "the lease of %s is declared over %d s before its end", a, (rec.now.End-c.ledger.m)/second)
 	}
 }
 
