@@ -3,7 +3,6 @@ package tracefile
 import (
 	"fmt"
 	"io"
-	"os"
 	"sync"
 	"time"
 
@@ -25,7 +24,7 @@ const (
 	step = 1_000_000
 )
 
-// File is what a Writer writes to; *os.File is one.
+// File is what a Writer writes to; an os.File is one.
 type File interface {
 	io.Writer
 	Truncate(size int64) error
@@ -62,18 +61,9 @@ type Writer struct {
 // Create opens path for the trace of a process that starts now, behind what other processes
 // wrote there. Files are their owner's alone: a trace names every client.
 func Create(path string, h Header, clock Clock, report func(error)) (*Writer, error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	f, size, err := openFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("cannot write a trace: %w", err)
-	}
-	st, err := f.Stat()
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("cannot write a trace: %w", err)
-	}
-	size := int64(0)
-	if st.Mode().IsRegular() {
-		size = st.Size()
 	}
 	w, err := NewWriter(f, size, h, clock, report)
 	if err != nil {

@@ -217,6 +217,12 @@ func TestPendingIsBounded(t *testing.T) {
 	d.mu.Lock()
 	d.hangs = hangs
 	d.mu.Unlock()
+	w.Write(&trace.Override{})
+	for taken := false; !taken; time.Sleep(time.Millisecond) { // then the disk hangs with it
+		w.mu.Lock()
+		taken = len(w.pending) == 0
+		w.mu.Unlock()
+	}
 	w.mu.Lock()
 	w.pending = append(w.pending, bytes.Repeat([]byte{'\n'}, maxPending-500)...) // empty lines, and no time for them
 	w.mu.Unlock()
