@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -42,7 +43,7 @@ func newSimRun(g *globals) *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
-			case f.limit < 0:
+			case f.limit < 0, f.limit == 0 && cmd.Flags().Changed("for"):
 				return exitf(ExitUsage, "--for must be more than zero, not %v", f.limit)
 			case f.jobs < 0:
 				return exitf(ExitUsage, "--jobs must not be negative")
@@ -160,8 +161,13 @@ func (g *globals) writeSim(v any, text func()) error {
 	case "json", "jsonl", "yaml":
 		return g.writeObject(v)
 	}
+	var b bytes.Buffer
+	out := g.stdout
+	g.stdout = &b
 	text()
-	return nil
+	g.stdout = out
+	_, err := out.Write(b.Bytes())
+	return err
 }
 
 // hours is simulated time.
