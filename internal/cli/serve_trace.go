@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -70,7 +71,13 @@ func (d *daemon) openTrace(times clock.Clock, c *engine.Config) error {
 	if err != nil {
 		return fmt.Errorf("cannot write a trace without the name of this machine: %w", err)
 	}
-	h := tracefile.Header{Host: host, Store: d.state, Program: Version()}
+	store := d.state // the same wherever it is named from: it tells servers of one machine apart
+	if !d.f.memory {
+		if store, err = filepath.Abs(store); err != nil {
+			return fmt.Errorf("cannot write a trace without the store's whole path: %w", err)
+		}
+	}
+	h := tracefile.Header{Host: host, Store: store, Program: Version()}
 	d.tracing.w, err = tracefile.Create(d.f.trace, h, times, func(err error) {
 		d.log.Say(event.TraceFailed, slog.String("file", d.f.trace), slog.Any("error", err))
 	})
