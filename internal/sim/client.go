@@ -222,12 +222,19 @@ func (c *clientHost) configure(l *client.Lease) {
 	c.config, c.end = l.Addr, l.End
 	c.nic.addrs = []dhcp4.Prefix{l.Addr}
 	c.say(trace.ClientConfigure)
-	if l.End == never {
-		return
+	if l.End != never {
+		c.kernelTakesOff(l.End)
 	}
-	end := l.End
+}
+
+// kernelTakesOff plans the end of the address's lifetime.
+func (c *clientHost) kernelTakesOff(end int64) {
 	c.w.after(c.clock.when(end)-c.w.now+second/2, func() {
-		if c.config.Addr != 0 && c.end == end && !c.off {
+		switch {
+		case c.config.Addr == 0 || c.end != end || c.off:
+		case c.now().M < end: // the clock's rate changed meanwhile
+			c.kernelTakesOff(end)
+		default:
 			c.deconfigure()
 		}
 	})
