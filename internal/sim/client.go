@@ -232,6 +232,8 @@ func (c *clientHost) kernelTakesOff(end int64) {
 	c.w.after(c.clock.when(end)-c.w.now+second/2, func() {
 		switch {
 		case c.config.Addr == 0 || c.end != end || c.off:
+		case c.asleep: // so are the kernel's timers
+			c.w.after(10*second, func() { c.kernelTakesOff(end) })
 		case c.now().M < end: // the clock's rate changed meanwhile
 			c.kernelTakesOff(end)
 		default:
@@ -380,6 +382,9 @@ func (c *clientHost) step(p *Step) {
 		c.w.emit(c.plan.Name, c.clock.entry())
 		c.armed = never
 		c.arm()
+		if c.config.Addr != 0 && c.end != never {
+			c.kernelTakesOff(c.end)
+		}
 	case StepLinkDown:
 		c.carrier(false)
 		c.w.after(p.For, func() { c.carrier(true) })
