@@ -52,6 +52,10 @@ func (c *clientHost) start() {
 	if c.m != nil || c.off {
 		return
 	}
+	if c.asleep {
+		c.w.after(second, c.start)
+		return
+	}
 	c.life++
 	memory, problem := run.DecodeLeases(c.file.text(), &c.plan.Config, c.clock.boot, c.now())
 	if problem != "" {
@@ -318,6 +322,9 @@ func (c *clientHost) wakeUp() {
 	}
 	c.asleep, c.nic.off, c.armed = false, false, never
 	c.w.emit(c.plan.Name, c.clock.entry())
+	if c.config.Addr != 0 && c.end <= c.now().M {
+		c.deconfigure() // the kernel's timers come first
+	}
 	c.handle(client.Input{Kind: client.InputResume})
 	c.arm()
 }
