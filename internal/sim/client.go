@@ -290,6 +290,9 @@ func (c *clientHost) powerOff() {
 	if c.off {
 		return
 	}
+	if c.asleep {
+		c.w.emit(c.plan.Name, c.clock.entry()) // until now it could do nothing
+	}
 	c.m, c.off, c.asleep, c.nic.off, c.nic.addrs, c.config = nil, true, false, true, nil, dhcp4.Prefix{}
 	c.life++
 	c.say(trace.ClientOff)
