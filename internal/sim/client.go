@@ -372,6 +372,9 @@ func (c *clientHost) mend() {
 func (c *clientHost) step(p *Step) {
 	switch p.Kind {
 	case StepKill, StepStop:
+		if c.asleep {
+			return // nobody is there to do it
+		}
 		if p.Kind == StepStop {
 			c.handle(client.Input{Kind: client.InputStop})
 		}
