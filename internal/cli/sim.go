@@ -31,15 +31,15 @@ func newSim(g *globals) *cobra.Command {
 
 // simWorld is which scenarios seeds run over.
 type simWorld struct {
-	names   []string // as given
-	of      []*sim.Scenario
-	library bool // none was named: the whole library
+	names []string // as given
+	of    []*sim.Scenario
+	all   bool // none was named: the whole library
 }
 
 // loadScenarios reads the scenarios that the user named, or the library.
 func loadScenarios(names []string) (*simWorld, error) {
-	w := &simWorld{names: names, library: len(names) == 0}
-	if w.library {
+	w := &simWorld{names: names, all: len(names) == 0}
+	if w.all {
 		w.of = sim.Scenarios()
 		for _, s := range w.of {
 			w.names = append(w.names, s.Name)
@@ -85,7 +85,7 @@ func knownScenario(name string) error {
 }
 
 // pick is the scenario of a seed.
-func (w *simWorld) pick(seed uint64) *sim.Scenario { return sim.Pick(seed, w.of, w.library) }
+func (w *simWorld) pick(seed uint64) *sim.Scenario { return sim.Pick(seed, w.of, w.all) }
 
 // called is how the user names the scenario of a seed.
 func (w *simWorld) called(seed uint64) string {
