@@ -28,7 +28,7 @@ const (
 // what is known of the store's health, as one thing that is told what happens and
 // says what to do. The loop drives it between channels, the simulator between the
 // events of a virtual network. It belongs to one goroutine, reads no clock and calls
-// the store only in Load; every call comes with the time, which never goes back on M.
+// the store only in LoadServing; every call comes with the time, which never goes back on M.
 //
 // One round is: inputs (Packet, ARP, Tick, Call, …), then Settle, whose Out is
 // performed, then Next, whose Job is run somewhere and given to Answered, whose Out is
@@ -61,7 +61,7 @@ type Log interface {
 	Say(id event.ID, attrs ...slog.Attr)
 }
 
-// Load reads the store and returns a Serving that Begin puts to work, and how many
+// LoadServing reads the store and returns a Serving that Begin puts to work, and how many
 // records it has. It changes nothing in the store.
 func LoadServing(ctx context.Context, st store.Store, now lease.Instant, boot lease.BootID, secret [16]byte, log Log) (*Serving, int, error) {
 	stored := st.Mark()
@@ -90,32 +90,10 @@ func (s *Serving) Begin(now lease.Instant, p *policy.Policy, r store.Recovery) O
 	out := s.Settle(now)
 	if r.Careful {
 		s.core.SetCareful(now)
-		s.careful = now.M + longestLease(p, s.core.Table())
+		s.careful = s.core.CarefulUntil()
 		s.log.Say(event.StoreDamaged, slog.String("reason", r.What), slog.Int("kept", r.Kept), slog.Int("lost", r.Lost))
 	}
 	return out
-}
-
-// longestLease is the longest finite lease that may be running, in nanoseconds.
-func longestLease(p *policy.Policy, t *lease.Table) int64 {
-	longest := uint32(0)
-	longer := func(s uint32) {
-		if s != lease.Infinite {
-			longest = max(longest, s)
-		}
-	}
-	for _, n := range p.Networks {
-		for _, s := range n.Subnets {
-			longer(s.Max)
-			for _, pool := range s.Pools {
-				longer(pool.Max)
-			}
-		}
-	}
-	for from, more := lease.Slot(0), true; more; more = from != 0 {
-		from = t.Scan(from, 1<<16, func(s lease.Slot) { longer(t.Rec(s).Lifetime) })
-	}
-	return int64(longest) * second
 }
 
 // Packet handles one message; false says that it was shed: the gathering group is

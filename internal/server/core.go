@@ -109,6 +109,9 @@ func (c *Core) SetCareful(now lease.Instant) {
 	c.careful = now.M + c.longestLease()
 }
 
+// CarefulUntil is when careful mode ends, CLOCK_BOOTTIME nanoseconds; 0: it was never begun.
+func (c *Core) CarefulUntil() int64 { return c.careful }
+
 // longestLease is the longest finite lease that the configuration gives or that is
 // running, in nanoseconds; where there is none, the default one.
 func (c *Core) longestLease() int64 {
