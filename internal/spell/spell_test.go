@@ -12,3 +12,13 @@ func TestDistance(t *testing.T) {
 		}
 	}
 }
+
+func TestNearest(t *testing.T) {
+	words := []string{"host-name", "address", "KNOWN"}
+	for name, want := range map[string]string{"Host_Nmae": "host-name", "adress": "address", "known": "KNOWN", "": "", "zzzz": "",
+		"address-of-the-client-that-is-far-longer-than-any-word-that-was-ever-meant": ""} {
+		if got := Nearest(name, words); got != want {
+			t.Errorf("nearest to %q: %q, want %q", name, got, want)
+		}
+	}
+}
