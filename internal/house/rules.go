@@ -36,7 +36,7 @@ func Lessor() Rules {
 			"internal/wire":            {"dhcp4"},
 			"internal/lease":           {"dhcp4"},
 			"internal/pool":            {"dhcp4"},
-			"internal/policy":          {"dhcp4", "internal/wire"},
+			"internal/policy":          {"dhcp4", "internal/wire", "internal/template"},
 			"internal/server":          {"dhcp4", "internal/wire", "internal/lease", "internal/pool", "internal/policy"},
 			"internal/store":           {"dhcp4", "internal/lease"},
 			"internal/store/pebble":    {"dhcp4", "internal/lease", "internal/store"},
@@ -91,7 +91,7 @@ func Lessor() Rules {
 		Uses: []string{"time.Now", "time.Since", "time.Until", "time.Sleep", "time.After", "time.AfterFunc", "time.Tick",
 			"time.NewTimer", "time.NewTicker", "time.Timer", "time.Ticker", "time.Local", "time.LoadLocation"},
 		TestOnly: []string{"github.com/insomniacslk/dhcp", "github.com/cockroachdb/datadriven", "github.com/google/go-cmp",
-			"pgregory.net/rapid"},
+			"github.com/santhosh-tekuri/jsonschema/v6", "pgregory.net/rapid"},
 		TestPackages: []string{"internal/link/linktest", "internal/store/storetest", "test"},
 	}
 }
