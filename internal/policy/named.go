@@ -55,8 +55,8 @@ func (p *Policy) markNamed(s *Spec) {
 		}
 	}
 	each := func(set *OptionSet) {
-		for _, o := range set.All() {
-			EachHost(o, mark)
+		for _, v := range set.All() {
+			EachHost(dhcp4.Option{Code: v.Code, Data: v.Data}, mark)
 		}
 	}
 	each(s.Options)

@@ -332,7 +332,7 @@ func TestOptionSet(t *testing.T) {
 					t.Fatalf("code %d: %v %v, want %v %v", c, v, ok, want, is)
 				}
 			}
-			if !slices.IsSortedFunc(s.All(), func(a, b dhcp4.Option) int { return int(a.Code) - int(b.Code) }) || s.Len() != len(model) {
+			if !slices.IsSortedFunc(s.All(), func(a, b Value) int { return int(a.Code) - int(b.Code) }) || s.Len() != len(model) {
 				t.Fatalf("not ascending or not unique: %v", s.All())
 			}
 		}
