@@ -189,6 +189,8 @@ func (g *generator) Send(out []wire.Send) (int, error) {
 
 func (g *generator) SendARP([]wire.ARP) error { return nil }
 
+func (g *generator) SendEcho([]wire.Echo) (int, error) { return 0, nil }
+
 func (g *generator) Close() error { close(g.done); return nil }
 
 // run lets n requests be acknowledged, with the given number outstanding.

@@ -115,6 +115,13 @@ func (p nthPort) SendARP(as []wire.ARP) error {
 	return p.Port.SendARP(as)
 }
 
+func (p nthPort) SendEcho(es []wire.Echo) (int, error) {
+	if err := p.x.call("send echo"); err != nil {
+		return len(es), err
+	}
+	return p.Port.SendEcho(es)
+}
+
 // Close closes also when it fails, as the kernel does.
 func (p nthPort) Close() error {
 	err := p.x.call("close port")

@@ -15,12 +15,13 @@ const (
 	BadIPLength            // IP total length
 	BadIPSum               // IP header checksum
 	BadFragment            // a piece of a datagram
-	BadProtocol            // not UDP
+	BadProtocol            // neither UDP nor ICMP
 	BadUDPLength           // UDP length field differs from the IP payload
 	BadPort                // for another port
 	BadUDPSum              // UDP checksum
 	BadNotOurs             // the IP destination, or for a client the frame's, is neither ours nor a broadcast address
 	BadARP                 // not a whole ARP message for IPv4 over Ethernet
+	BadICMP                // no echo message of our form
 	badUnused              // room for one more
 )
 
@@ -38,12 +39,13 @@ var badReasons = [NumBadReasons]struct{ name, text string }{
 	BadIPLength:  {"ip-length", "the IP total length does not fit the frame"},
 	BadIPSum:     {"ip-checksum", "the IP header checksum is wrong"},
 	BadFragment:  {"fragment", "the frame is a fragment of an IP datagram"},
-	BadProtocol:  {"protocol", "the IP datagram is not UDP"},
+	BadProtocol:  {"protocol", "the IP datagram is neither UDP nor ICMP"},
 	BadUDPLength: {"udp-length", "the UDP length does not match the IP datagram"},
 	BadPort:      {"udp-port", "the UDP datagram is for another port"},
 	BadUDPSum:    {"udp-checksum", "the UDP checksum is wrong"},
 	BadNotOurs:   {"not-ours", "the message is addressed to another host"},
 	BadARP:       {"arp", "the frame is not a whole ARP message for IPv4 over Ethernet"},
+	BadICMP:      {"icmp", "the ICMP message is not an answer to a question of ours"},
 	badUnused:    {"unused", "never counted"},
 }
 

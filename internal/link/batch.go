@@ -8,6 +8,7 @@ import "lessor/internal/wire"
 type Batch struct {
 	Packets []wire.Packet
 	ARPs    []wire.ARP
+	Echoes  []wire.Echo           // answers only
 	Dropped uint64                // frames that the socket lost for want of room since the last batch (PACKET_STATISTICS)
 	Bad     [NumBadReasons]uint64 // frames refused by the frame checks since the last batch, by reason
 
@@ -16,7 +17,7 @@ type Batch struct {
 
 // Reset empties b and keeps its memory.
 func (b *Batch) Reset() {
-	b.Packets, b.ARPs = b.Packets[:0], b.ARPs[:0]
+	b.Packets, b.ARPs, b.Echoes = b.Packets[:0], b.ARPs[:0], b.Echoes[:0]
 	b.Dropped = 0
 	b.Bad = [NumBadReasons]uint64{}
 }
@@ -53,6 +54,15 @@ func (b *Batch) Add(id *Identity, frame []byte, aux Aux) {
 	typ, bad := etherType(frame, aux, id.MAC)
 	switch {
 	case bad != BadNone:
+	case typ == etherTypeIPv4 && id.Locals != nil && isICMP(frame):
+		e := wire.Echo{Link: id.Link}
+		if bad = ParseEcho(frame, &e); bad == BadNone {
+			if e.Reply && id.Locals.Ours(e.Dst) {
+				b.Echoes = append(b.Echoes, e)
+				return
+			}
+			bad = BadNotOurs
+		}
 	case typ == etherTypeIPv4:
 		p := wire.Packet{Link: id.Link}
 		if bad = ParseFrame(frame, aux, id.Port, &p); bad == BadNone {
@@ -79,5 +89,5 @@ func (b *Batch) Add(id *Identity, frame []byte, aux Aux) {
 
 // something reports whether the batch has anything to tell.
 func (b *Batch) something() bool {
-	return len(b.Packets) != 0 || len(b.ARPs) != 0 || b.Dropped != 0 || b.Bad != [NumBadReasons]uint64{}
+	return len(b.Packets) != 0 || len(b.ARPs) != 0 || len(b.Echoes) != 0 || b.Dropped != 0 || b.Bad != [NumBadReasons]uint64{}
 }

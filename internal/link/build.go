@@ -19,9 +19,15 @@ const (
 	etherTypeIPv4 = 0x0800
 	etherTypeARP  = 0x0806
 
+	echoLen = 8 + 8 // ICMP header and token
+
+	protoICMP = 1
 	protoUDP  = 17
 	udpServer = 67
 	udpClient = 68
+
+	icmpReply   = 0
+	icmpRequest = 8
 
 	ttl = 64
 	tos = 0x10 // low delay, as DHCP servers have always sent
@@ -63,6 +69,38 @@ func AppendDatagram(dst []byte, id uint16, s *wire.Send) []byte {
 		c = 0xffff // zero would say that there is no checksum (RFC 768)
 	}
 	binary.BigEndian.PutUint16(seg[6:], c)
+	return dst
+}
+
+// AppendEchoFrame appends e as an Ethernet frame from src to dst; id is the IP identification.
+func AppendEchoFrame(b []byte, src, dst wire.MAC, id uint16, e *wire.Echo) []byte {
+	start := len(b)
+	b = append(b, dst[:]...)
+	b = append(b, src[:]...)
+	b = binary.BigEndian.AppendUint16(b, etherTypeIPv4)
+	return pad(AppendEcho(b, id, e), start)
+}
+
+// AppendEcho appends e as an IPv4 datagram, checksums finished (RFC 792).
+func AppendEcho(dst []byte, id uint16, e *wire.Echo) []byte {
+	start := len(dst)
+	const total = ipLen + echoLen
+	dst = append(dst, 0x45, 0, 0, total, byte(id>>8), byte(id), 0, 0, ttl, protoICMP, 0, 0)
+	dst = binary.BigEndian.AppendUint32(dst, uint32(e.Src))
+	dst = binary.BigEndian.AppendUint32(dst, uint32(e.Dst))
+	ip := dst[start:]
+	binary.BigEndian.PutUint16(ip[10:], ^fold(sum(0, ip[:ipLen])))
+
+	typ := byte(icmpRequest)
+	if e.Reply {
+		typ = icmpReply
+	}
+	dst = append(dst, typ, 0, 0, 0)
+	dst = binary.BigEndian.AppendUint16(dst, e.ID)
+	dst = binary.BigEndian.AppendUint16(dst, e.Seq)
+	dst = binary.BigEndian.AppendUint64(dst, e.Token)
+	icmp := dst[start+ipLen:]
+	binary.BigEndian.PutUint16(icmp[2:], ^fold(sum(0, icmp)))
 	return dst
 }
 

@@ -7,13 +7,15 @@ import (
 )
 
 // Frame is what an Ethernet frame holds, whatever its ports: for tests and for
-// watching the wire. Of Packet and ARP the one is set that IsARP says.
+// watching the wire. Of Packet, ARP and Echo the one is set that IsARP and IsEcho say.
 type Frame struct {
 	wire.Packet           // Data lies in the frame
 	DstPort     uint16    // UDP destination port
 	TTL, TOS    uint8     // of the IP header
 	IsARP       bool      // ARP is set, and of Packet only the hardware addresses
 	ARP         wire.ARP  // the message
+	IsEcho      bool      // Echo is set, and of Packet only the hardware addresses
+	Echo        wire.Echo // the message
 	Bad         BadReason // why the frame is neither, BadNone if it is one
 }
 
@@ -25,7 +27,10 @@ func Decode(frame []byte) (f Frame) {
 	}
 	switch binary.BigEndian.Uint16(frame[12:]) {
 	case etherTypeIPv4:
-		if f.DstPort, f.Bad = ParseUDP(frame, Aux{}, &f.Packet); f.Bad == BadNone {
+		if isICMP(frame) {
+			f.IsEcho, f.Bad = true, ParseEcho(frame, &f.Echo)
+			f.DstMAC, f.SrcMAC = wire.MAC(frame[:6]), wire.MAC(frame[6:12])
+		} else if f.DstPort, f.Bad = ParseUDP(frame, Aux{}, &f.Packet); f.Bad == BadNone {
 			f.TOS, f.TTL = frame[etherLen+1], frame[etherLen+8]
 		}
 	case etherTypeARP:

@@ -34,25 +34,35 @@ func (r *Rule) kernelFilter() []bpf.Instruction {
 // kernel drops the frame.
 func (r *Rule) byteFilter() []bpf.Instruction {
 	const (
-		arp  = 9 // place of the ARP part in the program
+		icmp = 9 // place of the part for echo replies in the program
 		snap = 0x40000
 	)
+	arp := icmp // then comes the ARP part
+	if r.Echo {
+		arp += len(echoFilter(0, 0))
+	}
 	about := r.watchedFilter
 	if r.AnyARP {
 		about = anyARPFilter
 	}
 	drop := arp + len(about(0, 0))
-	keep := drop + 1
+	keep, other := drop+1, drop
+	if r.Echo {
+		other = icmp
+	}
 	out := []bpf.Instruction{
 		0: bpf.LoadAbsolute{Off: 12, Size: 2},
 		1: bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: etherTypeIPv4, SkipTrue: skip(1, arp)},
 		2: bpf.LoadAbsolute{Off: etherLen + 9, Size: 1},
-		3: bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: protoUDP, SkipTrue: skip(3, drop)},
+		3: bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: protoUDP, SkipTrue: skip(3, other)},
 		4: bpf.LoadAbsolute{Off: etherLen + 6, Size: 2},
 		5: bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: 0x3fff, SkipTrue: skip(5, drop)}, // a fragment
 		6: bpf.LoadMemShift{Off: etherLen},
 		7: bpf.LoadIndirect{Off: etherLen + 2, Size: 2},
 		8: bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(r.Port), SkipTrue: skip(8, keep), SkipFalse: skip(8, drop)},
+	}
+	if r.Echo {
+		out = append(out, echoFilter(icmp, drop)...)
 	}
 	out = append(out, about(arp, drop)...)
 	return append(out, bpf.RetConstant{Val: 0}, bpf.RetConstant{Val: snap})
@@ -60,6 +70,22 @@ func (r *Rule) byteFilter() []bpf.Instruction {
 
 // skip is the jump from one place in the program to another.
 func skip(from, place int) uint8 { return uint8(place - from - 1) }
+
+// echoFilter is the part for answersEcho, at place at; drop and keep as in anyARPFilter. The
+// protocol of the datagram is loaded.
+func echoFilter(at, drop int) []bpf.Instruction {
+	return []bpf.Instruction{
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: protoICMP, SkipTrue: skip(at, drop)},
+		bpf.LoadAbsolute{Off: etherLen, Size: 1},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: 0x45, SkipTrue: skip(at+2, drop)},
+		bpf.LoadAbsolute{Off: etherLen + 2, Size: 2},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: ipLen + echoLen, SkipTrue: skip(at+4, drop)},
+		bpf.LoadAbsolute{Off: etherLen + 6, Size: 2},
+		bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: 0x3fff, SkipTrue: skip(at+6, drop)},
+		bpf.LoadAbsolute{Off: etherLen + ipLen, Size: 1},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: icmpReply, SkipTrue: skip(at+8, drop+1), SkipFalse: skip(at+8, drop)},
+	}
+}
 
 // anyARPFilter is the part for tellsOfHolder, at place at; what it does not keep comes
 // to drop, which follows it, and then keep. The type of the frame is loaded.

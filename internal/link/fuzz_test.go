@@ -51,11 +51,14 @@ func (p *path) take(t testing.TB, frame []byte, aux Aux) {
 	for _, n := range b.Bad {
 		bad += n
 	}
-	if n := len(b.Packets) + len(b.ARPs) + int(bad); n != 1 || b.Bad[BadNone] != 0 {
+	if n := len(b.Packets) + len(b.ARPs) + len(b.Echoes) + int(bad); n != 1 || b.Bad[BadNone] != 0 {
 		t.Fatalf("one frame came to %d results", n)
 	}
 	if len(b.Packets) == 1 {
 		p.accepted(t, frame, &b.Packets[0])
+	}
+	if len(b.Echoes) == 1 {
+		p.acceptedEcho(t, frame, &b.Echoes[0])
 	}
 }
 
@@ -83,6 +86,29 @@ func (p *path) accepted(t testing.TB, frame []byte, r *wire.Packet) {
 	}
 }
 
+// acceptedEcho holds that an answer must be one for this host, and what another reads.
+func (p *path) acceptedEcho(t testing.TB, frame []byte, e *wire.Echo) {
+	if p.id.Locals == nil || !p.id.Locals.Ours(e.Dst) || !e.Reply {
+		t.Fatalf("accepted %+v", e)
+	}
+	if frame[14] == 0x45 && binary.BigEndian.Uint16(frame[16:]) == 36 && !p.rule.Wanted(frame) {
+		t.Fatal("accepted, but the filter would have dropped it")
+	}
+	again := wire.Echo{Link: e.Link}
+	if bad := ParseEcho(AppendEchoFrame(nil, clientMAC, ownMAC, 1, e), &again); bad != BadNone || again != *e {
+		t.Fatalf("built again: %v, %+v", bad, again)
+	}
+	o := gopacket.NewPacket(frame, layers.LayerTypeEthernet, gopacket.NoCopy)
+	m, _ := o.Layer(layers.LayerTypeICMPv4).(*layers.ICMPv4)
+	if m == nil {
+		return // it refuses some IP options that we step over
+	}
+	if m.TypeCode != layers.CreateICMPv4TypeCode(layers.ICMPv4TypeEchoReply, 0) || m.Id != e.ID || m.Seq != e.Seq ||
+		binary.BigEndian.Uint64(m.Payload) != e.Token {
+		t.Fatalf("read as %+v, by another as %v", e, o)
+	}
+}
+
 // seed adds good and bad frames to a port.
 func seed(f *testing.F, port uint16, add func(frame []byte, flags byte, vlan uint16)) {
 	good := func(change func(f []byte)) []byte { return goodTo(port, change) }
@@ -93,6 +119,10 @@ func seed(f *testing.F, port uint16, add func(frame []byte, flags byte, vlan uin
 	add(good(func(f []byte) { f[20] = 0x20; resum(f) }), 0, 0)
 	add(good(func(f []byte) { copy(f, wire.BroadcastMAC[:]) }), 2, 0)
 	add(AppendARP(nil, clientMAC, &wire.ARP{Op: 2, SenderMAC: clientMAC, SenderIP: clientIP}), 0, 0)
+	echo := wire.Echo{Reply: true, Src: clientIP, Dst: ownIP, ID: 1, Seq: 2, Token: 3}
+	add(AppendEchoFrame(nil, clientMAC, ownMAC, 1, &echo), 0, 0)
+	echo.Reply = false
+	add(AppendEchoFrame(nil, clientMAC, ownMAC, 1, &echo), 0, 0)
 	add(AppendARP(nil, clientMAC, &wire.ARP{Op: 1, SenderMAC: clientMAC, SenderIP: clientIP, TargetIP: clientIP}), 0, 0)
 	add(AppendARP(nil, clientMAC, &wire.ARP{Op: 1, SenderMAC: clientMAC, TargetIP: clientIP}), 0, 0)
 }

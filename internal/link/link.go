@@ -1,4 +1,4 @@
-// Package link moves DHCP and ARP messages over interfaces: AF_PACKET sockets to
+// Package link moves DHCP, ARP and ICMP echo messages over interfaces: AF_PACKET sockets to
 // receive and to send frames, a UDP socket to hold port 67 or 68, a raw IP socket for
 // what is routed, netlink to learn which interfaces are ready. memnet, beside it,
 // keeps the same contract in memory; the suite in linktest holds both to it.
@@ -16,13 +16,14 @@ import (
 const BatchSize = 64
 
 // Port is the socket set of one interface. Receive is called by one goroutine;
-// Send and SendARP by one other; Close by any. After Close every pending and
+// Send, SendARP and SendEcho by one other; Close by any. After Close every pending and
 // later call returns net.ErrClosed.
 //
 // A port brings what is for this host: UDP datagrams to port 67 whose IP
 // destination is an address of the host or a broadcast address, and the ARP
 // messages that tell who has an address (replies, announcements and probes;
-// ordinary ARP requests are left in the kernel). Fragments, frames with a VLAN id,
+// ordinary ARP requests are left in the kernel), and answers to the echo requests that
+// SendEcho sends, from wherever they come. Fragments, frames with a VLAN id,
 // frames for other hosts and frames that this host sent are left in the kernel.
 type Port interface {
 	// Receive blocks until there is something to report and returns all that is
@@ -42,6 +43,10 @@ type Port interface {
 	// SendARP sends all messages in order, each to its To, with the same rules as Send;
 	// the first error is returned.
 	SendARP(as []wire.ARP) error
+
+	// SendEcho sends all messages in order by the host's routes, with the same rules as Send;
+	// failed counts those that the kernel refused, of which the first error is returned.
+	SendEcho(es []wire.Echo) (failed int, err error)
 
 	// Close ends all pending and later calls with net.ErrClosed. The second and
 	// later calls of Close return net.ErrClosed too.
@@ -91,8 +96,8 @@ func (m Missing) String() string {
 // ClientPort is the socket set of a DHCP client on one interface. It is a Port with
 // these differences: it brings UDP datagrams to port 68 whose frame is for this
 // interface or a broadcast, whatever their IP destination, since a client is answered at
-// an address that it does not have yet; and it brings ARP messages only about watched
-// addresses. A change of the interface's MTU does not matter to it.
+// an address that it does not have yet; it brings no echoes; and it brings ARP messages only
+// about watched addresses. A change of the interface's MTU does not matter to it.
 type ClientPort interface {
 	Port
 

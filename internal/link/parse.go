@@ -48,25 +48,10 @@ func ParseFrame(frame []byte, aux Aux, port uint16, p *wire.Packet) BadReason {
 // unless aux says that it is not written yet or was checked, or the sender wrote
 // none. p is not changed when the frame is refused.
 func ParseUDP(frame []byte, aux Aux, p *wire.Packet) (port uint16, bad BadReason) {
-	if len(frame) < etherLen+ipLen {
-		return 0, BadTruncated
+	ip, udp, bad := parseIP(frame, protoUDP)
+	if bad != BadNone {
+		return 0, bad
 	}
-	ip := frame[etherLen:]
-	ihl := int(ip[0]&0x0f) * 4
-	total := int(binary.BigEndian.Uint16(ip[2:]))
-	switch {
-	case ip[0]>>4 != 4 || ihl < ipLen || ihl > len(ip):
-		return 0, BadIPHeader
-	case total < ihl || total > len(ip):
-		return 0, BadIPLength
-	case fold(sum(0, ip[:ihl])) != 0xffff:
-		return 0, BadIPSum
-	case binary.BigEndian.Uint16(ip[6:])&0x3fff != 0: // more fragments, or an offset
-		return 0, BadFragment
-	case ip[9] != protoUDP:
-		return 0, BadProtocol
-	}
-	udp := ip[ihl:total]
 	if len(udp) < udpLen || int(binary.BigEndian.Uint16(udp[4:])) != len(udp) {
 		return 0, BadUDPLength
 	}
@@ -81,6 +66,48 @@ func ParseUDP(frame []byte, aux Aux, p *wire.Packet) (port uint16, bad BadReason
 	p.SrcPort = binary.BigEndian.Uint16(udp)
 	return binary.BigEndian.Uint16(udp[2:]), BadNone
 }
+
+// parseIP reads the IPv4 header of a frame and returns it and the datagram's payload, which
+// must be of this protocol and whole.
+func parseIP(frame []byte, protocol byte) (ip, payload []byte, bad BadReason) {
+	if len(frame) < etherLen+ipLen {
+		return nil, nil, BadTruncated
+	}
+	ip = frame[etherLen:]
+	ihl := int(ip[0]&0x0f) * 4
+	total := int(binary.BigEndian.Uint16(ip[2:]))
+	switch {
+	case ip[0]>>4 != 4 || ihl < ipLen || ihl > len(ip):
+		return nil, nil, BadIPHeader
+	case total < ihl || total > len(ip):
+		return nil, nil, BadIPLength
+	case fold(sum(0, ip[:ihl])) != 0xffff:
+		return nil, nil, BadIPSum
+	case binary.BigEndian.Uint16(ip[6:])&0x3fff != 0: // more fragments, or an offset
+		return nil, nil, BadFragment
+	case ip[9] != protocol:
+		return nil, nil, BadProtocol
+	}
+	return ip, ip[ihl:total], BadNone
+}
+
+// ParseEcho reads an Ethernet frame that should hold an ICMP echo message of the form of
+// wire.Echo and fills e; Link is left alone. e is not changed when the frame is refused.
+func ParseEcho(frame []byte, e *wire.Echo) BadReason {
+	ip, m, bad := parseIP(frame, protoICMP)
+	switch {
+	case bad != BadNone:
+		return bad
+	case len(m) != echoLen || m[0] != icmpReply && m[0] != icmpRequest || m[1] != 0 || fold(sum(0, m)) != 0xffff:
+		return BadICMP
+	}
+	*e = wire.Echo{Link: e.Link, Reply: m[0] == icmpReply, Src: dhcp4.AddrFromBytes(ip[12:]), Dst: dhcp4.AddrFromBytes(ip[16:]),
+		ID: binary.BigEndian.Uint16(m[4:]), Seq: binary.BigEndian.Uint16(m[6:]), Token: binary.BigEndian.Uint64(m[8:])}
+	return BadNone
+}
+
+// isICMP reports whether an IPv4 frame holds ICMP.
+func isICMP(frame []byte) bool { return len(frame) >= etherLen+ipLen && frame[etherLen+9] == protoICMP }
 
 // ParseARP reads an Ethernet frame that should hold an ARP message for IPv4 over
 // Ethernet (RFC 826) and fills a; Link is left alone.

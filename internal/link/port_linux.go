@@ -154,6 +154,30 @@ func (p *port) SendARP(as []wire.ARP) error {
 	return nil
 }
 
+// SendEcho implements Port.
+func (p *port) SendEcho(es []wire.Echo) (failed int, err error) {
+	if p.closed.Load() {
+		return len(es), net.ErrClosed
+	}
+	var o outcome
+	w := p.routed
+	for i := range es {
+		if w.tx.n == BatchSize && w.flush(&o) != nil {
+			return len(es), net.ErrClosed
+		}
+		w.tx.route(es[i].Dst.As4(), es[i].Src.As4())
+		w.tx.data = AppendEcho(w.tx.data, 0, &es[i]) // the kernel fills the identification in
+		w.tx.added(i)
+	}
+	if w.flush(&o) != nil {
+		return len(es), net.ErrClosed
+	}
+	if o.failed != 0 {
+		return o.failed, fmt.Errorf("send an echo request from %s to %s by the host's routes: %w", es[o.origin].Src, es[o.origin].Dst, o.first)
+	}
+	return 0, nil
+}
+
 // Close implements Port. When it returns, the UDP port is free again.
 func (p *port) Close() error {
 	if p.closed.Swap(true) {

@@ -10,10 +10,13 @@ import (
 )
 
 // Rule says by their bytes which frames a port brings: IPv4 UDP datagrams to one port that
-// are no fragments, and some ARP messages. The kernel runs it as a filter program, memnet
+// are no fragments, some ARP messages, and for a server answers to ICMP echo requests. The kernel runs it as a filter program, memnet
 // calls Wanted. A Rule is not changed once it is in use.
 type Rule struct {
 	Port uint16 // UDP destination port
+
+	// Echo: ICMP echo replies of the length that wire.Echo has.
+	Echo bool
 
 	// AnyARP: all replies, announcements and probes, as a server needs them. Otherwise
 	// messages about Watched only: those whose sender has one of the addresses, and
@@ -24,7 +27,7 @@ type Rule struct {
 
 // ServerRule and ClientRule without addresses are what ports begin with.
 var (
-	ServerRule = &Rule{Port: udpServer, AnyARP: true}
+	ServerRule = &Rule{Port: udpServer, AnyARP: true, Echo: true}
 	ClientRule = &Rule{Port: udpClient}
 )
 
@@ -54,6 +57,9 @@ func (r *Rule) Wanted(frame []byte) bool {
 	m := frame[etherLen:]
 	switch binary.BigEndian.Uint16(frame[12:]) {
 	case etherTypeIPv4:
+		if r.Echo && answersEcho(m) {
+			return true
+		}
 		if len(m) < 10 || m[9] != protoUDP || binary.BigEndian.Uint16(m[6:])&0x3fff != 0 {
 			return false
 		}
@@ -66,6 +72,13 @@ func (r *Rule) Wanted(frame []byte) bool {
 		return r.concerns(m)
 	}
 	return false
+}
+
+// answersEcho is the rule for echo replies: ICMP without IP options, no fragment, of the length
+// of ours. m begins after the Ethernet header.
+func answersEcho(m []byte) bool {
+	return len(m) > ipLen && m[0] == 0x45 && binary.BigEndian.Uint16(m[2:]) == ipLen+echoLen &&
+		binary.BigEndian.Uint16(m[6:])&0x3fff == 0 && m[9] == protoICMP && m[ipLen] == icmpReply
 }
 
 // tellsOfHolder is the rule for all ARP messages that tell who has an address: replies,

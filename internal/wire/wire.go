@@ -1,6 +1,6 @@
 // Package wire holds the plain values that pass between links and the pure state
 // machines: a received packet with what its frame said, a packet to send with
-// where it goes, an ARP message, the facts about an interface. It does nothing.
+// where it goes, an ARP message, an ICMP echo, the facts about an interface. It does nothing.
 package wire
 
 import "lessor/dhcp4"
@@ -65,4 +65,16 @@ type ARP struct {
 	TargetMAC MAC
 	TargetIP  dhcp4.Addr
 	To        MAC // of the frame, for a message to send
+}
+
+// Echo is an ICMP echo message (RFC 792) of the form in which this server asks whether
+// somebody has an address: without IP options, with the eight octets of Token as its data.
+type Echo struct {
+	Link  LinkID // the interface it came in by; to send: whose port sends, the host's routes say where
+	Reply bool   // an answer, else a question
+	Src   dhcp4.Addr
+	Dst   dhcp4.Addr
+	ID    uint16 // identifier and sequence number: an answer repeats both, and the token
+	Seq   uint16
+	Token uint64
 }

@@ -74,6 +74,7 @@ func Run(t *testing.T, newBed func(t *testing.T) Bed) {
 		{"Raw", testRaw},
 		{"Routed", testRouted},
 		{"No route", testNoRoute},
+		{"Echo", testEcho},
 		{"Many", testMany},
 		{"Too long", testTooLong},
 		{"Close", testClose},
@@ -125,6 +126,7 @@ func frame(s *wire.Send) []byte { return link.AppendFrame(nil, clientMAC, 1, s) 
 type received struct {
 	packets []wire.Packet
 	arps    []wire.ARP
+	echoes  []wire.Echo
 	bad     [link.NumBadReasons]uint64
 	dropped uint64
 	batches int
@@ -148,6 +150,7 @@ func collect(t *testing.T, p link.Port, done func(*received) bool) *received {
 			r.packets = append(r.packets, q)
 		}
 		r.arps = append(r.arps, b.ARPs...)
+		r.echoes = append(r.echoes, b.Echoes...)
 		for i, n := range b.Bad {
 			r.bad[i] += n
 		}

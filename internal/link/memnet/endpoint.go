@@ -17,12 +17,13 @@ type Frame struct {
 }
 
 // Endpoint is a network card on a switch, driven by a test: it sends what it is
-// given and keeps what it receives. It answers ARP requests for its addresses.
+// given and keeps what it receives. It answers ARP and ICMP echo requests for its addresses.
 type Endpoint struct {
 	net      *Network
 	sw       *Switch
 	mac      wire.MAC
 	addrs    []dhcp4.Addr
+	behind   []dhcp4.Addr
 	promisc  bool
 	queue    [][]byte
 	dropped  uint64
@@ -50,6 +51,14 @@ func (e *Endpoint) SetAddrs(addrs ...dhcp4.Addr) {
 	e.net.mu.Lock()
 	defer e.net.mu.Unlock()
 	e.addrs = slices.Clone(addrs)
+}
+
+// SetBehind makes the endpoint a router to hosts that have the given addresses: echo requests
+// for them that come to it are answered.
+func (e *Endpoint) SetBehind(addrs ...dhcp4.Addr) {
+	e.net.mu.Lock()
+	defer e.net.mu.Unlock()
+	e.behind = slices.Clone(addrs)
 }
 
 // SetPromiscuous lets the endpoint see all frames of its switch.
@@ -156,10 +165,22 @@ func (e *Endpoint) deliver(frame []byte) []byte {
 	return answer(e, frame)
 }
 
-// answer is the ARP reply of r to frame, nil when it is no request for r.
+// reaches reports whether an echo request for a is answered.
+func (e *Endpoint) reaches(a dhcp4.Addr) bool {
+	return slices.Contains(e.addrs, a) || slices.Contains(e.behind, a)
+}
+
+// answer is the reply of r to an ARP or echo request, nil when frame is no request for r.
 func answer(r receiver, frame []byte) []byte {
 	f := link.Decode(frame)
-	if !f.IsARP || f.Bad != link.BadNone || f.ARP.Op != 1 || f.SrcMAC == r.hardware() || !r.owns(uint32(f.ARP.TargetIP)) {
+	switch {
+	case f.Bad != link.BadNone || f.SrcMAC == r.hardware():
+		return nil
+	case f.IsEcho && !f.Echo.Reply && f.DstMAC == r.hardware() && r.reaches(f.Echo.Dst):
+		back := f.Echo
+		back.Reply, back.Src, back.Dst = true, f.Echo.Dst, f.Echo.Src
+		return link.AppendEchoFrame(nil, r.hardware(), f.SrcMAC, 1, &back)
+	case !f.IsARP || f.ARP.Op != 1 || !r.owns(uint32(f.ARP.TargetIP)):
 		return nil
 	}
 	reply := link.AppendARP(nil, r.hardware(), &wire.ARP{Op: 2, SenderMAC: r.hardware(), SenderIP: f.ARP.TargetIP,

@@ -120,6 +120,8 @@ func (i *Interface) owns(a uint32) bool {
 	return i.up && slices.ContainsFunc(i.addrs, func(p dhcp4.Prefix) bool { return p.Addr == dhcp4.Addr(a) })
 }
 
+func (i *Interface) reaches(a dhcp4.Addr) bool { return i.owns(uint32(a)) }
+
 // deliver is the card and the kernel's filter: a VLAN tag leaves the bytes, and what
 // nobody wants goes no further.
 func (i *Interface) deliver(frame []byte) []byte {

@@ -11,6 +11,7 @@ package memnet
 import (
 	"sync"
 
+	"lessor/dhcp4"
 	"lessor/internal/wire"
 )
 
@@ -58,6 +59,7 @@ func (n *Network) Switch(name string) *Switch { return &Switch{net: n, name: nam
 type receiver interface {
 	hardware() wire.MAC
 	owns(a uint32) bool                  // answers ARP for this address
+	reaches(a dhcp4.Addr) bool           // answers echo requests for this address
 	promiscuous() bool                   // takes frames for others too
 	deliver(frame []byte) (reply []byte) // reply is a frame to send at once, or nil
 }

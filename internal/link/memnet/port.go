@@ -153,6 +153,29 @@ func (p *port) SendARP(as []wire.ARP) error {
 	return nil
 }
 
+// SendEcho implements link.Port.
+func (p *port) SendEcho(es []wire.Echo) (failed int, err error) {
+	p.net.mu.Lock()
+	defer p.net.mu.Unlock()
+	if p.closed {
+		return len(es), net.ErrClosed
+	}
+	for i := range es {
+		out, hop, ok := p.host.nextHop(es[i].Dst, p.bound())
+		if !ok {
+			if failed++; err == nil {
+				err = fmt.Errorf("send an echo request to %s: %w", es[i].Dst, syscall.ENETUNREACH)
+			}
+			continue
+		}
+		if mac, ok := out.sw.owner(uint32(hop)); ok {
+			p.ipID++
+			p.transmit(out, link.AppendEchoFrame(nil, out.mac, mac, p.ipID, &es[i]))
+		}
+	}
+	return failed, err
+}
+
 // Close implements link.Port.
 func (p *port) Close() error {
 	p.net.mu.Lock()
