@@ -327,7 +327,7 @@ func (s *sink) resolver(b []byte) bool {
 			t = AddrFromBytes(b[i:]).Netip().AppendTo(append(t, ' '))
 		}
 		if b = b[1+n:]; len(b) > 0 {
-			t = appendHex(append(t, " svc="...), b, 255)
+			t = showSvcParams(t, b)
 		}
 	}
 	s.tmp = t

@@ -83,6 +83,7 @@ type Def struct {
 	Fields      []Field // of TypeRecord
 	Pairs       bool    // a list of pairs: an even number of items
 	Min         int     // the least octets, where the type alone allows fewer
+	Compress    bool    // a list of names is written with compression (RFC 3397)
 }
 
 var (

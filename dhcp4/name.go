@@ -145,6 +145,35 @@ func appendName(dst []byte, s string, partial bool) ([]byte, error) {
 	return dst, nil
 }
 
+// appendNames writes a list of names as one value, in which the end of a name is a pointer
+// to an earlier place with the same end (RFC 3397 2, RFC 1035 4.1.4).
+func appendNames(dst []byte, names []string) ([]byte, error) {
+	start := len(dst)
+	places := map[string]int{} // labels up to the final zero, and where they are
+	for _, s := range names {
+		whole, err := appendName(nil, s, false)
+		if err != nil {
+			return nil, err
+		}
+		for len(whole) > 1 {
+			if at, ok := places[string(whole)]; ok {
+				dst = append(dst, 0xc0|byte(at>>8), byte(at))
+				break
+			}
+			if at := len(dst) - start; at < 1<<14 {
+				places[string(whole)] = at
+			}
+			n := 1 + int(whole[0])
+			dst = append(dst, whole[:n]...)
+			whole = whole[n:]
+		}
+		if len(whole) == 1 {
+			dst = append(dst, 0)
+		}
+	}
+	return dst, nil
+}
+
 var errEscape = errors.New(`\ must be followed by three digits, at most 255`)
 
 func escaped(s string) (byte, error) {

@@ -117,7 +117,7 @@ var table = []Def{
 	{Code: OptAutoConfig, Name: "auto-config", Type: TypeUint8, RFC: 2563},
 	{Code: OptNameServiceSearch, Name: "name-service-search", Type: TypeUint16, List: list, RFC: 2937},
 	{Code: OptSubnetSelection, Name: "subnet-selection", Type: TypeAddr, RFC: 3011},
-	{Code: OptDomainSearch, Name: "domain-search", Type: TypeFQDN, List: list, RFC: 3397, DnsmasqName: "domain-search"},
+	{Code: OptDomainSearch, Name: "domain-search", Type: TypeFQDN, List: list, RFC: 3397, DnsmasqName: "domain-search", Compress: true},
 	{Code: OptSIPServers, Name: "sip-servers", Type: TypeSIPServers, List: list, RFC: 3361, DnsmasqName: "sip-server"},
 	{Code: OptClasslessStaticRoute, Name: "classless-static-route", Type: TypeRoutes, RFC: 3442, DnsmasqName: "classless-static-route"},
 	{Code: OptCableLabsClientConf, Name: "cablelabs-client-conf", Type: TypeSubOptions, RFC: 3495},

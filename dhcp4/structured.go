@@ -192,8 +192,7 @@ func appendAddrGroup(dst []byte, f []string) ([]byte, error) {
 	return appendShort(dst, func(dst []byte) ([]byte, error) { return appendItems(dst, TypeAddr, f) })
 }
 
-// appendResolver takes a priority, a name, addresses and "svc=" with service
-// parameters in hexadecimal.
+// appendResolver takes a priority, a name, addresses and service parameters.
 func appendResolver(dst []byte, f []string) ([]byte, error) {
 	if len(f) < 2 {
 		return nil, errForm
@@ -208,21 +207,24 @@ func appendResolver(dst []byte, f []string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	addrs, params := f[2:], ""
-	if n := len(addrs); n > 0 {
-		if s, ok := strings.CutPrefix(addrs[n-1], "svc="); ok {
-			addrs, params = addrs[:n-1], s
+	addrs, params := f[2:], []string(nil)
+	for i, w := range addrs {
+		if strings.Contains(w, "=") {
+			addrs, params = addrs[:i], addrs[i:]
+			break
 		}
 	}
-	if len(addrs) == 0 && params != "" {
+	if len(addrs) == 0 && len(params) > 0 {
 		return nil, errors.New("service parameters need an address before them")
 	}
 	if len(addrs) > 0 {
 		if dst, err = appendAddrGroup(dst, addrs); err != nil {
 			return nil, err
 		}
-		if dst, err = appendBinary(dst, params); err != nil {
-			return nil, err
+		if len(params) > 0 {
+			if dst, err = appendSvcParams(dst, params); err != nil {
+				return nil, err
+			}
 		}
 	}
 	binary.BigEndian.PutUint16(dst[at:], uint16(len(dst)-at-2))

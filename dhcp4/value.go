@@ -84,7 +84,7 @@ var oneTakes = [len(typeNames)]string{
 	TypeVendorClasses: "an enterprise number and classes in hexadecimal, such as 3561 01:02",
 	TypeVendorOptions: "an enterprise number and its sub-options, such as 3561 1=01:02",
 	TypeAddrGroups:    "groups of IPv4 addresses; a space between the addresses of one server, a list of servers",
-	TypeDNR:           "resolvers, such as 1 dns.example.net 192.0.2.53 svc=00:01:00:03:02:64:6f",
+	TypeDNR:           "resolvers, such as 1 dns.example.net 192.0.2.53 alpn=dot alpn=h2 port=853 dohpath=/dns-query{?dns}",
 }
 
 // encode appends the value; its errors do not say which option it is.
@@ -128,6 +128,9 @@ func (d *Def) encode(dst []byte, words []string) ([]byte, error) {
 		items := split(words)
 		if len(items) == 0 || len(items) > 1 && !d.List {
 			return nil, errForm
+		}
+		if d.Compress {
+			return appendNames(dst, items)
 		}
 		return appendItems(dst, d.Type, items)
 	}
