@@ -49,7 +49,7 @@ func reservationOf(p *policy.Policy, n *policy.Network, k ident) *policy.Reserva
 	if !p.MatchClientID {
 		id = nil
 	}
-	return n.Reservation(id, k.htype, k.hw)
+	return n.Reservation(&policy.Keys{ClientID: id, HType: k.htype, HW: k.hw})
 }
 
 // verdict is what a configuration says of an address for a client.

@@ -1,8 +1,6 @@
 package config
 
 import (
-	"fmt"
-
 	"lessor/dhcp4"
 	"lessor/internal/policy"
 )
@@ -74,7 +72,7 @@ func Parse(name string, data []byte) (*Config, Problems) {
 
 // spec turns the tree into what a policy is built of.
 func (f *file) spec(name string) policy.Spec {
-	spec := policy.Spec{Settings: f.settings, Lifetimes: f.lifetimes(), Options: f.optionSet()}
+	spec := policy.Spec{Settings: f.settings, File: name, Lifetimes: f.lifetimes(), Options: f.optionSet()}
 	for _, s := range f.subnets {
 		ss := policy.SubnetSpec{Name: s.name, Prefix: s.prefix, Lifetimes: s.lifetimes(), Options: s.optionSet()}
 		for _, pool := range s.pools {
@@ -86,12 +84,15 @@ func (f *file) spec(name string) policy.Spec {
 		}
 		for _, r := range s.reservations {
 			res := policy.Reservation{
-				ClientID: r.clientID, Addr: r.addr, Hostname: r.hostname,
+				Addr: r.addr, Hostname: r.hostname,
 				Lifetimes: r.lifetimes(), Options: r.optionSet(),
-				Pos: fmt.Sprintf("%s:%d", name, r.at.Line),
+				Pos: r.at.pos(),
 			}
 			if r.hw != nil {
-				res.HType, res.HW = 1, r.hw
+				res.Keys = append(res.Keys, policy.Key{Kind: policy.KeyHWAddress, HType: 1, Value: r.hw})
+			}
+			if r.clientID != nil {
+				res.Keys = append(res.Keys, policy.Key{Kind: policy.KeyClientID, Value: r.clientID})
 			}
 			ss.Reservations = append(ss.Reservations, res)
 		}

@@ -54,8 +54,8 @@ func TestCompiled(t *testing.T) {
 			t.Errorf("option %d is %q, want %q", code, v, want)
 		}
 	}
-	r := sn.Network.Reservation(nil, 1, []byte{2, 0, 0x5e, 0x10, 0, 1})
-	if r == nil || r.Addr != dhcp4.MustParseAddr("192.0.2.10") || r.Hostname != "printer" || r.Pos != "../../examples/lessor.yaml:9" {
+	r := sn.Network.Reservation(&policy.Keys{HType: 1, HW: []byte{2, 0, 0x5e, 0x10, 0, 1}})
+	if r == nil || r.Addr != dhcp4.MustParseAddr("192.0.2.10") || r.Hostname != "printer" || r.Pos.Line != 9 {
 		t.Errorf("reservation %+v", r)
 	}
 	if got := cfg.Interfaces(); len(got) != 1 || got[0] != "eth0" {

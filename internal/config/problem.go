@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"lessor/internal/policy"
 )
 
 // Severity tells errors, with which a configuration is refused, from warnings.
@@ -33,6 +35,9 @@ type Place struct {
 
 // String returns "line:column".
 func (p Place) String() string { return fmt.Sprintf("%d:%d", p.Line, p.Col) }
+
+// pos is the place without its text, as a policy keeps it.
+func (p Place) pos() policy.Pos { return policy.Pos{Line: int32(p.Line), Col: int32(p.Col)} }
 
 // Related is another place that has to do with a problem.
 type Related struct {

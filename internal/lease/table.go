@@ -185,6 +185,13 @@ func (t *Table) NextByHW(s Slot) Slot {
 // table: valid until the next Put or Delete.
 func (t *Table) ClientID(s Slot) []byte { return t.recID(t.rec(s)) }
 
+// Agent returns the relay information of s, nil for none. It aliases the table: valid
+// until the next Put or Delete.
+func (t *Table) Agent(s Slot) []byte {
+	_, _, _, agent := t.parts(t.rec(s))
+	return agent
+}
+
 // HW returns the hardware type and address of s. The slice aliases the table:
 // valid until the next Put or Delete.
 func (t *Table) HW(s Slot) (htype uint8, hw []byte) {

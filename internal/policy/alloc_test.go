@@ -22,10 +22,10 @@ func lookups(p *Policy, l *wire.Link, a dhcp4.Addr, id, hw []byte) (found int) {
 	if s.PoolOf(a) != nil {
 		found++
 	}
-	if n.Reservation(id, 1, hw) != nil {
+	if n.Reservation(&Keys{ClientID: id, HType: 1, HW: hw}) != nil {
 		found++
 	}
-	if n.Reservation(nil, 1, hw) != nil {
+	if n.Reservation(&Keys{HType: 1, HW: hw}) != nil {
 		found++
 	}
 	if n.ReservedBy(a) != nil {

@@ -33,7 +33,7 @@ func BenchmarkReservation(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if n.Reservation(key, 1, hw) == nil {
+				if n.Reservation(&Keys{ClientID: key, HType: 1, HW: hw}) == nil {
 					b.Fatal("not found")
 				}
 			}

@@ -16,25 +16,40 @@ const DefaultLifetime uint32 = 12 * 3600
 // option sets.
 type Spec struct {
 	Settings
+	File      string
 	Lifetimes            // zero fields: not set here
 	Options   *OptionSet // of all subnets
+	Boot      *Boot
+	Classes   []Class // of the configuration, in its order; their numbers begin at FirstClass
 	Networks  []NetworkSpec
 }
 
-// NetworkSpec is one network. An empty Name becomes the first subnet's.
+// NetworkSpec is one network. An empty Name becomes the first subnet's. What is set here
+// is that of a shared network.
 type NetworkSpec struct {
-	Name    string
-	Subnets []SubnetSpec
+	Name       string
+	Lifetimes  // zero fields: inherited
+	Options    *OptionSet
+	Boot       *Boot
+	Guard      ClassSet     // empty: for all
+	Relays     []dhcp4.Addr // agents that stand for this network
+	Interfaces []string     // whose clients are in this network
+	Pos        Pos
+	Subnets    []SubnetSpec
 }
 
 // SubnetSpec is one subnet. An empty Name becomes the prefix.
 type SubnetSpec struct {
 	Name         string
 	Prefix       dhcp4.Prefix
-	Lifetimes                  // zero fields: inherited
-	Options      *OptionSet    // its own
+	Lifetimes               // zero fields: inherited
+	Options      *OptionSet // its own
+	Boot         *Boot      // its own
+	Limits       Limits
+	Guard        ClassSet      // empty: for all
 	Pools        []PoolSpec    // in any order
 	Reservations []Reservation // Subnet is set by Build; zero fields of Lifetimes are inherited
+	Pos          Pos
 }
 
 // PoolSpec is one pool; ranges of Exclude may overlap and reach beyond Range.
@@ -43,18 +58,30 @@ type PoolSpec struct {
 	Exclude []dhcp4.Range
 	Lifetimes
 	Options *OptionSet
+	Boot    *Boot
+	Guard   ClassSet // empty: for all
+	Pos     Pos
 }
 
 // Build compiles s. It returns an error for what would make the tables
 // ambiguous: a pool or a reserved address outside its subnet, pools that
 // overlap, an address or a client key that is reserved twice in a network, a
-// prefix that occurs twice. The configuration reports the same faults with their
-// positions before it comes here.
+// prefix, relay agent or interface that occurs twice. The configuration reports the
+// same faults with their positions before it comes here.
 func Build(s Spec) (*Policy, error) {
-	p := &Policy{Settings: s.Settings}
+	p := &Policy{Settings: s.Settings, File: s.File}
+	p.Classes = append([]Class{{Name: NameKnown}, {Name: NameUnknown}}, s.Classes...)
+	if len(p.Classes) > MaxClasses {
+		return nil, fmt.Errorf("there are more than %d client classes", MaxClasses-FirstClass)
+	}
+	for i := range p.Classes {
+		if p.Classes[i].Name == NameDrop {
+			p.Drop = i
+		}
+	}
 	var all []*Subnet
 	for i := range s.Networks {
-		n, err := buildNetwork(&s, &s.Networks[i])
+		n, err := p.buildNetwork(&s, &s.Networks[i])
 		if err != nil {
 			return nil, err
 		}
@@ -69,37 +96,84 @@ func Build(s Spec) (*Policy, error) {
 	return p, nil
 }
 
-func buildNetwork(s *Spec, ns *NetworkSpec) (*Network, error) {
-	n := &Network{
-		Name:       ns.Name,
-		byHW:       map[hwKey]*Reservation{},
-		byClientID: map[string]*Reservation{},
-		byAddr:     map[dhcp4.Addr]*Reservation{},
-	}
+func (p *Policy) buildNetwork(s *Spec, ns *NetworkSpec) (*Network, error) {
+	n := &Network{Name: ns.Name, Pos: ns.Pos}
+	outer := level{ns.Lifetimes.Within(s.Lifetimes), Merge(s.Options, ns.Options), MergeBoot(s.Boot, ns.Boot), guarded(nil, ns.Guard)}
 	for i := range ns.Subnets {
-		sn, err := buildSubnet(s, n, &ns.Subnets[i])
+		sn, err := buildSubnet(&outer, n, &ns.Subnets[i])
 		if err != nil {
 			return nil, err
 		}
 		n.Subnets = append(n.Subnets, sn)
+		p.Guards = p.Guards || sn.guarded()
 	}
 	if n.Name == "" && len(n.Subnets) > 0 {
 		n.Name = n.Subnets[0].Name
+	}
+	if err := p.place(n, ns); err != nil {
+		return nil, err
 	}
 	var err error
 	n.subnets, err = subnetSegments(n.Subnets)
 	return n, err
 }
 
-func buildSubnet(s *Spec, n *Network, ss *SubnetSpec) (*Subnet, error) {
-	raw := ss.Lifetimes.within(s.Lifetimes)
+// place notes the agents and interfaces that stand for n.
+func (p *Policy) place(n *Network, ns *NetworkSpec) error {
+	for _, a := range ns.Relays {
+		if p.relays == nil {
+			p.relays = map[dhcp4.Addr]*Network{}
+		}
+		if p.relays[a] != nil {
+			return fmt.Errorf("the relay agent %s stands for two networks", a)
+		}
+		p.relays[a] = n
+	}
+	for _, name := range ns.Interfaces {
+		if p.byInterface == nil {
+			p.byInterface = map[string]*Network{}
+		}
+		if p.byInterface[name] != nil {
+			return fmt.Errorf("the interface %s stands for two networks", name)
+		}
+		p.byInterface[name] = n
+	}
+	return nil
+}
+
+// level is what the levels around something have, merged.
+type level struct {
+	Lifetimes
+	options *OptionSet
+	boot    *Boot
+	guards  []ClassSet
+}
+
+// guarded returns the guards around something with its own.
+func guarded(outer []ClassSet, own ClassSet) []ClassSet {
+	if own.Empty() {
+		return outer
+	}
+	return append(slices.Clip(outer), own)
+}
+
+func (sn *Subnet) guarded() bool {
+	return len(sn.Guards) > 0 || slices.ContainsFunc(sn.Pools, func(p *Pool) bool { return len(p.Guards) > 0 })
+}
+
+func buildSubnet(outer *level, n *Network, ss *SubnetSpec) (*Subnet, error) {
+	raw := ss.Lifetimes.Within(outer.Lifetimes)
 	mask := NewOptionSet(dhcp4.Option{Code: 1, Data: ss.Prefix.Mask().Append(nil)})
 	sn := &Subnet{
 		Name:       ss.Name,
 		Prefix:     ss.Prefix,
 		Network:    n,
-		Lifetimes:  raw.resolve(),
-		Options:    Merge(mask, Merge(s.Options, ss.Options)),
+		Lifetimes:  raw.Resolve(),
+		Options:    Merge(mask, Merge(outer.options, ss.Options)),
+		Boot:       MergeBoot(outer.boot, ss.Boot),
+		Limits:     ss.Limits,
+		Guards:     guarded(outer.guards, ss.Guard),
+		Pos:        ss.Pos,
 		NeverOffer: map[dhcp4.Addr]struct{}{},
 	}
 	if sn.Name == "" {
@@ -116,7 +190,7 @@ func buildSubnet(s *Spec, n *Network, ss *SubnetSpec) (*Subnet, error) {
 		r := ss.Reservations[i]
 		r.Subnet = sn
 		r.OwnLifetime = r.OwnLifetime || r.Lifetimes != Lifetimes{}
-		r.Lifetimes = r.Lifetimes.within(raw).resolve()
+		r.Lifetimes = r.Lifetimes.Within(raw).Resolve()
 		if r.Hostname != "" {
 			name := NewOptionSet(dhcp4.Option{Code: 12, Data: []byte(r.Hostname)})
 			r.Options = Merge(name, r.Options)
@@ -138,8 +212,11 @@ func (sn *Subnet) addPools(ss *SubnetSpec, raw Lifetimes) error {
 			Range:     ps.Range,
 			Exclude:   clip(ps.Exclude, ps.Range),
 			Subnet:    sn,
-			Lifetimes: ps.Lifetimes.within(raw).resolve(),
+			Lifetimes: ps.Lifetimes.Within(raw).Resolve(),
 			Options:   Merge(sn.Options, ps.Options),
+			Boot:      MergeBoot(sn.Boot, ps.Boot),
+			Guards:    guarded(sn.Guards, ps.Guard),
+			Pos:       ps.Pos,
 		})
 	}
 	slices.SortFunc(sn.Pools, func(a, b *Pool) int { return cmp.Compare(a.Range.First, b.Range.First) })
@@ -182,36 +259,6 @@ func clip(rs []dhcp4.Range, in dhcp4.Range) []dhcp4.Range {
 	return merged
 }
 
-func (n *Network) addReservation(r *Reservation) error {
-	if r.Addr != 0 {
-		if !r.Subnet.Prefix.Contains(r.Addr) {
-			return fmt.Errorf("reserved address %s is outside its subnet %s", r.Addr, r.Subnet.Prefix)
-		}
-		if n.byAddr[r.Addr] != nil {
-			return fmt.Errorf("%s is reserved twice", r.Addr)
-		}
-		n.byAddr[r.Addr] = r
-	}
-	key, hasHW := hwKeyOf(r.HType, r.HW)
-	if hasHW {
-		if n.byHW[key] != nil {
-			return fmt.Errorf("hardware address %x has two reservations in one network", r.HW)
-		}
-		n.byHW[key] = r
-	}
-	if len(r.ClientID) > 0 {
-		if n.byClientID[string(r.ClientID)] != nil {
-			return fmt.Errorf("client identifier %x has two reservations in one network", r.ClientID)
-		}
-		n.byClientID[string(r.ClientID)] = r
-	}
-	if !hasHW && len(r.ClientID) == 0 {
-		return fmt.Errorf("a reservation of subnet %s names no client", r.Subnet.Prefix)
-	}
-	n.reservations = append(n.reservations, r)
-	return nil
-}
-
 // subnetSegments flattens prefixes, which may be nested, to disjoint ranges, each
 // with the longest prefix that covers it.
 func subnetSegments(subnets []*Subnet) (segments[Subnet], error) {
@@ -250,9 +297,9 @@ func subnetSegments(subnets []*Subnet) (segments[Subnet], error) {
 	return out, nil
 }
 
-// within returns l inside outer: what l leaves unset is inherited, and where l
+// Within returns l inside outer: what l leaves unset is inherited, and where l
 // sets a duration of its own the inherited limits give way to it.
-func (l Lifetimes) within(outer Lifetimes) Lifetimes {
+func (l Lifetimes) Within(outer Lifetimes) Lifetimes {
 	out := Lifetimes{cmp.Or(l.Valid, outer.Valid), cmp.Or(l.Min, outer.Min), cmp.Or(l.Max, outer.Max)}
 	if l.Valid != 0 {
 		if l.Min == 0 && out.Min > l.Valid {
@@ -265,9 +312,9 @@ func (l Lifetimes) within(outer Lifetimes) Lifetimes {
 	return out
 }
 
-// resolve fills what no level has set: a client gets the configured duration
+// Resolve fills what no level has set: a client gets the configured duration
 // whatever it asks for, unless limits are set.
-func (l Lifetimes) resolve() Lifetimes {
+func (l Lifetimes) Resolve() Lifetimes {
 	l.Valid = cmp.Or(l.Valid, DefaultLifetime)
 	l.Min = min(cmp.Or(l.Min, l.Valid), l.Valid)
 	l.Max = max(cmp.Or(l.Max, l.Valid), l.Valid)

@@ -112,4 +112,6 @@ type Class struct {
 	Pos       Pos
 	Lifetimes            // zero fields: not set here
 	Options   *OptionSet // its own
+	Boot      *Boot      // its own
+	Limits    Limits
 }

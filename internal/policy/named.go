@@ -60,7 +60,11 @@ func (p *Policy) markNamed(s *Spec) {
 		}
 	}
 	each(s.Options)
+	for i := range s.Classes {
+		each(s.Classes[i].Options)
+	}
 	for i := range s.Networks {
+		each(s.Networks[i].Options)
 		for j := range s.Networks[i].Subnets {
 			ss := &s.Networks[i].Subnets[j]
 			each(ss.Options)

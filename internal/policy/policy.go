@@ -29,6 +29,7 @@ type Settings struct {
 	MatchClientID    bool
 	RapidCommit      bool
 	ConflictCheck    bool  // ARP before an offer, on direct links
+	EchoCheck        bool  // an ICMP echo request before an offer, behind relay agents
 	OfferLifetime    int64 // nanoseconds
 	Grace            int64 // seconds; -1: G(T) of the definitions in docs/invariants.md
 	Probation        int64 // nanoseconds a declined address stays out
@@ -36,6 +37,19 @@ type Settings struct {
 	// Careful asks for a probe before every offer for the first lease
 	// time of a start (zero configuration).
 	Careful bool
+
+	// Trusted are the interfaces on which relay information is believed of a packet
+	// without giaddr: a snooping switch put it in.
+	Trusted []string
+	// SubnetSelection: option 118 is believed of clients on our links too (RFC 3011);
+	// of those behind known relay agents it always is.
+	SubnetSelection bool
+	// Relays are agents outside of all subnets that are known all the same.
+	Relays []dhcp4.Range
+	// FlexID computes the value that is compared with KeyFlexID; nil: there is none.
+	FlexID Expression
+	// Ingress bounds the new bindings of each interface, or giaddr and circuit-id.
+	Ingress Limits
 
 	// BindLimit and BindBurst bound, for each ingress, bindings that answer no offer (F5).
 	BindLimit float64 // per second, default 50
@@ -59,19 +73,55 @@ func Defaults() Settings {
 // Policy is one whole configuration. Build makes it.
 type Policy struct {
 	Settings
+	File     string // name of the configuration file, for messages; "" where there is none
 	Networks []*Network
+	Classes  []Class // by number; the built-in ones first
 
-	subnets segments[Subnet]
+	// Guards: some subnet or pool is for certain classes only. Without guards and without
+	// classes of the configuration nothing of a packet is tested.
+	Guards bool
+	Drop   int // number of the class DROP, 0: there is none
+
+	subnets     segments[Subnet]
+	relays      map[dhcp4.Addr]*Network // agents that stand for a network
+	byInterface map[string]*Network
 }
+
+// KnownRelay reports whether giaddr is that of a relay agent whose word is believed:
+// in a configured subnet, or named in the configuration.
+func (p *Policy) KnownRelay(giaddr dhcp4.Addr) bool {
+	if p.subnets.find(giaddr) != nil || p.relays[giaddr] != nil {
+		return true
+	}
+	return slices.ContainsFunc(p.Relays, func(r dhcp4.Range) bool { return r.Contains(giaddr) })
+}
+
+// NetworkOfRelay returns the network of the clients behind an agent: the one that the
+// configuration gives it, else that in which its address lies; nil for none.
+func (p *Policy) NetworkOfRelay(giaddr dhcp4.Addr) *Network {
+	if n := p.relays[giaddr]; n != nil {
+		return n
+	}
+	if s := p.subnets.find(giaddr); s != nil {
+		return s.Network
+	}
+	return nil
+}
+
+// Trusts reports whether relay information is believed on the interface of that name.
+func (p *Policy) Trusts(name string) bool { return slices.Contains(p.Trusted, name) }
 
 // SubnetOf returns the subnet with the longest prefix that contains a, or nil.
 // It does not allocate and takes time logarithmic in the number of subnets.
 func (p *Policy) SubnetOf(a dhcp4.Addr) *Subnet { return p.subnets.find(a) }
 
-// NetworkOfLink returns the network that the link l is attached to: that of its
-// first address that lies in a subnet, the primary address first; nil when none
-// does.
+// NetworkOfLink returns the network that the link l is attached to: the one that the
+// configuration gives it, else that of its first address that lies in a subnet, the
+// primary address first; nil when none does.
 func (p *Policy) NetworkOfLink(l *wire.Link) *Network {
+	if n := p.byInterface[l.Name]; n != nil {
+		return n
+	}
 	for i := range l.Addrs {
 		if s := p.SubnetOf(l.Addrs[i].Addr); s != nil {
 			return s.Network
@@ -85,53 +135,17 @@ type Network struct {
 	Name    string
 	Subnets []*Subnet
 
+	Pos Pos // of a shared network
+
 	subnets      segments[Subnet]
 	reservations []*Reservation
-	byHW         map[hwKey]*Reservation
-	byClientID   map[string]*Reservation
+	kinds        uint8 // of keys that some reservation has, as bits
+	byKey        map[string]*Reservation
 	byAddr       map[dhcp4.Addr]*Reservation
-}
-
-type hwKey struct {
-	htype uint8
-	hlen  uint8
-	hw    [16]byte
 }
 
 // Contains returns the subnet of n that a lies in, or nil.
 func (n *Network) Contains(a dhcp4.Addr) *Subnet { return n.subnets.find(a) }
-
-// Reservation returns the reservation of the client with these keys, or nil. A
-// reservation by client identifier wins over one by hardware address. An empty
-// clientID or hw matches nothing. It does not allocate.
-func (n *Network) Reservation(clientID []byte, htype uint8, hw []byte) *Reservation {
-	if len(clientID) > 0 {
-		if r := n.byClientID[string(clientID)]; r != nil {
-			return r
-		}
-	}
-	key, ok := hwKeyOf(htype, hw)
-	if !ok {
-		return nil
-	}
-	return n.byHW[key]
-}
-
-// ReservedBy returns the reservation whose address a is, or nil.
-func (n *Network) ReservedBy(a dhcp4.Addr) *Reservation { return n.byAddr[a] }
-
-// Reservations returns the reservations of n in the order of the configuration.
-// The slice belongs to n.
-func (n *Network) Reservations() []*Reservation { return n.reservations }
-
-func hwKeyOf(htype uint8, hw []byte) (k hwKey, ok bool) {
-	if len(hw) == 0 || len(hw) > len(k.hw) {
-		return k, false
-	}
-	k.htype, k.hlen = htype, uint8(len(hw))
-	copy(k.hw[:], hw)
-	return k, true
-}
 
 // Lifetimes are lease durations in seconds; lease.Infinite for no end.
 type Lifetimes struct{ Valid, Min, Max uint32 }
@@ -143,7 +157,11 @@ type Subnet struct {
 	Network *Network
 	Pools   []*Pool // ascending by address, disjoint
 	Lifetimes
-	Options *OptionSet // global and subnet options merged, 1 (subnet-mask) filled in
+	Options *OptionSet // of the levels above and its own merged, 1 (subnet-mask) filled in
+	Boot    *Boot      // likewise
+	Limits  Limits
+	Guards  []ClassSet // its clients are in a class of each, its network's included
+	Pos     Pos
 
 	// NeverOffer holds what I10 excludes in this subnet whatever a pool says: network and
 	// broadcast address, routers and servers named in any option of the configuration.
@@ -165,6 +183,19 @@ type Pool struct {
 	Subnet  *Subnet
 	Lifetimes
 	Options *OptionSet // of the subnet, with the pool's own on top
+	Boot    *Boot      // likewise
+	Guards  []ClassSet // its clients are in a class of each, the subnet's included
+	Pos     Pos
+}
+
+// Admits reports whether a client in these classes passes all guards.
+func Admits(guards []ClassSet, classes *ClassSet) bool {
+	for i := range guards {
+		if !guards[i].Meets(classes) {
+			return false
+		}
+	}
+	return true
 }
 
 // Size is the number of addresses of the pool without the excluded ones.
@@ -174,20 +205,6 @@ func (p *Pool) Size() uint64 {
 		n -= e.Size()
 	}
 	return n
-}
-
-// Reservation binds an address, options or both to one client.
-type Reservation struct {
-	Subnet      *Subnet
-	HType       uint8
-	HW          []byte // nil when keyed by ClientID alone
-	ClientID    []byte
-	Addr        dhcp4.Addr // 0: options only
-	Hostname    string
-	Lifetimes              // of the subnet unless set; zero fields are never left
-	OwnLifetime bool       // the reservation sets its own lifetime
-	Options     *OptionSet // its own only, with 12 (host-name) from Hostname; looked up before the pool's or the subnet's
-	Pos         string     // "lessor.yaml:9", for messages
 }
 
 // segments maps disjoint address ranges to values of type T by binary search.

@@ -30,6 +30,10 @@ func opt(code dhcp4.Code, addrs ...string) dhcp4.Option {
 	return o
 }
 
+func byHW(b []byte) Key { return Key{Kind: KeyHWAddress, HType: 1, Value: b} }
+
+func byID(b []byte) Key { return Key{Kind: KeyClientID, Value: b} }
+
 func mustBuild(t testing.TB, s Spec) *Policy {
 	t.Helper()
 	p, err := Build(s)
@@ -162,8 +166,8 @@ func TestNeverOffer(t *testing.T) {
 				Options: NewOptionSet(opt(3, "192.0.2.1"), routes),
 				Pools:   []PoolSpec{{Range: span("192.0.2.100", "192.0.2.199"), Options: NewOptionSet(opt(42, "192.0.2.42"))}},
 				Reservations: []Reservation{
-					{HType: 1, HW: []byte{2, 0, 0, 0, 0, 1}, Addr: addr("192.0.2.10"), Options: NewOptionSet(opt(69, "192.0.2.69"))},
-					{HType: 1, HW: []byte{2, 0, 0, 0, 0, 2}, Addr: addr("192.0.2.53")},
+					{Keys: []Key{byHW([]byte{2, 0, 0, 0, 0, 1})}, Addr: addr("192.0.2.10"), Options: NewOptionSet(opt(69, "192.0.2.69"))},
+					{Keys: []Key{byHW([]byte{2, 0, 0, 0, 0, 2})}, Addr: addr("192.0.2.53")},
 				},
 			}}},
 			{Subnets: []SubnetSpec{{Prefix: prefix("198.51.100.0/31")}, {Prefix: prefix("198.51.100.52/30")}}},
@@ -194,9 +198,9 @@ func TestReservations(t *testing.T) {
 		Prefix:    prefix("192.0.2.0/24"),
 		Lifetimes: Lifetimes{Valid: 3600},
 		Reservations: []Reservation{
-			{HType: 1, HW: mac, Addr: addr("192.0.2.10"), Hostname: "printer"},
-			{ClientID: id, Addr: addr("192.0.2.11"), Lifetimes: Lifetimes{Valid: 60}, Options: NewOptionSet(dhcp4.Option{Code: 12, Data: []byte("own")})},
-			{HType: 1, HW: []byte{2, 0, 0, 0, 0, 9}, ClientID: []byte("both")},
+			{Keys: []Key{byHW(mac)}, Addr: addr("192.0.2.10"), Hostname: "printer"},
+			{Keys: []Key{byID(id)}, Addr: addr("192.0.2.11"), Lifetimes: Lifetimes{Valid: 60}, Options: NewOptionSet(dhcp4.Option{Code: 12, Data: []byte("own")})},
+			{Keys: []Key{byHW([]byte{2, 0, 0, 0, 0, 9}), byID([]byte("both"))}},
 		},
 	}))
 	n := p.Networks[0]
@@ -222,7 +226,7 @@ func TestReservations(t *testing.T) {
 		if c.want >= 0 {
 			want = n.Reservations()[c.want]
 		}
-		if got := n.Reservation(c.id, c.htype, c.hw); got != want {
+		if got := n.Reservation(&Keys{ClientID: c.id, HType: c.htype, HW: c.hw}); got != want {
 			t.Errorf("client-id %x, hardware %d/%x: got %+v, want number %d", c.id, c.htype, c.hw, got, c.want)
 		}
 	}
@@ -292,11 +296,11 @@ func TestBuildRefuses(t *testing.T) {
 		"pool outside":        {Prefix: pre, Pools: []PoolSpec{{Range: span("192.0.2.200", "192.0.3.1")}}},
 		"empty pool":          {Prefix: pre, Pools: []PoolSpec{{Range: span("192.0.2.200", "192.0.2.100")}}},
 		"overlap":             {Prefix: pre, Pools: []PoolSpec{{Range: span("192.0.2.1", "192.0.2.9")}, {Range: span("192.0.2.9", "192.0.2.20")}}},
-		"reservation outside": {Prefix: pre, Reservations: []Reservation{{HW: mac, Addr: addr("192.0.3.1")}}},
+		"reservation outside": {Prefix: pre, Reservations: []Reservation{{Keys: []Key{byHW(mac)}, Addr: addr("192.0.3.1")}}},
 		"nobody":              {Prefix: pre, Reservations: []Reservation{{Addr: addr("192.0.2.1")}}},
-		"address twice":       {Prefix: pre, Reservations: []Reservation{{HW: mac, Addr: addr("192.0.2.1")}, {ClientID: []byte("ab"), Addr: addr("192.0.2.1")}}},
-		"client twice":        {Prefix: pre, Reservations: []Reservation{{HW: mac, Addr: addr("192.0.2.1")}, {HW: mac, Addr: addr("192.0.2.2")}}},
-		"client-id twice":     {Prefix: pre, Reservations: []Reservation{{ClientID: []byte("ab"), Addr: addr("192.0.2.1")}, {ClientID: []byte("ab"), Addr: addr("192.0.2.2")}}},
+		"address twice":       {Prefix: pre, Reservations: []Reservation{{Keys: []Key{byHW(mac)}, Addr: addr("192.0.2.1")}, {Keys: []Key{byID([]byte("ab"))}, Addr: addr("192.0.2.1")}}},
+		"client twice":        {Prefix: pre, Reservations: []Reservation{{Keys: []Key{byHW(mac)}, Addr: addr("192.0.2.1")}, {Keys: []Key{byHW(mac)}, Addr: addr("192.0.2.2")}}},
+		"client-id twice":     {Prefix: pre, Reservations: []Reservation{{Keys: []Key{byID([]byte("ab"))}, Addr: addr("192.0.2.1")}, {Keys: []Key{byID([]byte("ab"))}, Addr: addr("192.0.2.2")}}},
 	} {
 		if p, err := Build(one(ss)); err == nil || p != nil {
 			t.Errorf("%s: no error", name)
@@ -348,7 +352,7 @@ func big(t testing.TB, n int) *Policy {
 		s.Networks = append(s.Networks, NetworkSpec{Subnets: []SubnetSpec{{
 			Prefix:       dhcp4.Prefix{Addr: base, Bits: 24},
 			Pools:        []PoolSpec{{Range: dhcp4.Range{First: base + 50, Last: base + 200}, Exclude: []dhcp4.Range{{First: base + 60, Last: base + 69}}}},
-			Reservations: []Reservation{{HType: 1, HW: hw, ClientID: append([]byte{1}, hw...), Addr: base + 10}},
+			Reservations: []Reservation{{Keys: []Key{byHW(hw), byID(append([]byte{1}, hw...))}, Addr: base + 10}},
 		}}})
 	}
 	return mustBuild(t, s)

@@ -19,16 +19,19 @@ const (
 	silence    = 500e6         // how long an answer may take
 	passedFor  = 60 * second   // how long an answer keeps its address from new clients
 	scanPause  = 20e6          // the least time between two looks at the checks
+	echoPause  = second / 1000 // between two echo requests on average
+	echoBurst  = 100           // so many may be ahead of that
 	forever    = math.MaxInt64 // no deadline
 )
 
-// checkKind says what an ARP question is for.
+// checkKind says what a question is for.
 type checkKind uint8
 
 const (
 	forReady   checkKind = iota // the ready list of a pool
 	forWaiter                   // an offer that waits for the answer
 	forRecheck                  // a declined address, which silence sets free (I5)
+	noAnswer                    // no question: the echo request of just now stayed silent
 	passedOver                  // no question: somebody answered, or declined, and no more addresses may be out
 )
 
@@ -39,7 +42,11 @@ type check struct {
 	ends  int64
 	link  wire.LinkID
 	from  *waiter
+	echo  wire.Echo // the question, where it is by ICMP; else zero
 }
+
+// byEcho reports whether the question is, or was, an ICMP echo request.
+func (ch *check) byEcho() bool { return ch.echo.Dst != 0 }
 
 // waiter is a DISCOVER whose OFFER waits for a check.
 type waiter struct {
@@ -58,8 +65,10 @@ func (w *waiter) hold(q *request) {
 // checks are the questions under way and the addresses that are passed over.
 type checks struct {
 	byAddr  map[dhcp4.Addr]*check
-	waiting int   // of them forWaiter
-	passed  int   // of them passedOver
+	waiting int // of them forWaiter
+	passed  int // of them passedOver and noAnswer
+	asked   uint64
+	echoDue int64 // when an echo request would be due if they were evenly spaced
 	next    int64 // when to look again
 	last    int64 // when the last look was
 	ended   []dhcp4.Addr
@@ -80,7 +89,7 @@ func (k *checks) put(a dhcp4.Addr, ch *check) {
 	switch ch.kind {
 	case forWaiter:
 		k.waiting++
-	case passedOver:
+	case passedOver, noAnswer:
 		k.passed++
 	}
 	k.byAddr[a] = ch
@@ -96,7 +105,7 @@ func (k *checks) drop(a dhcp4.Addr) {
 	switch ch.kind {
 	case forWaiter:
 		k.waiting--
-	case passedOver:
+	case passedOver, noAnswer:
 		k.passed--
 	}
 	delete(k.byAddr, a)
@@ -173,8 +182,12 @@ func (c *Core) waitForCheck(q *request, e *Effects, a dhcp4.Addr) int {
 		k.from.hold(q)
 		return waitsAlready
 	}
-	l := c.askable(a)
-	if l == nil || c.checks.waiting >= c.bound.Waiters || q.waits >= maxWaits || !c.roomToAsk() {
+	l, echo := c.way(q, a)
+	most := c.bound.Waiters
+	if echo {
+		most -= most / 4 // a quarter is for links of ours, whatever relay agents bring
+	}
+	if l == nil || c.checks.waiting >= most || q.waits >= maxWaits || !c.roomToAsk() || echo && !c.mayEcho(q.now) {
 		return cannotWait
 	}
 	w := &waiter{waits: q.waits + 1}
@@ -182,7 +195,11 @@ func (c *Core) waitForCheck(q *request, e *Effects, a dhcp4.Addr) int {
 	if isEthernet(q.htype, q.hw) {
 		w.hw = wire.MAC(q.hw)
 	}
-	c.ask(q.now, e, l, a, check{kind: forWaiter, from: w})
+	if echo {
+		c.askEcho(q, e, a, w)
+	} else {
+		c.ask(q.now, e, l, a, check{kind: forWaiter, from: w})
+	}
 	return waits
 }
 
@@ -211,7 +228,7 @@ func (c *Core) HandleARP(now lease.Instant, m *wire.ARP, e *Effects) {
 	}
 	a := m.SenderIP
 	k := c.checks.byAddr[a]
-	if k == nil || k.link != m.Link || k.kind == passedOver {
+	if k == nil || k.link != m.Link || k.kind == passedOver || k.byEcho() {
 		if p := c.part(a); p != nil && p.link == m.Link && p.ready.Remove(a) {
 			c.wantReady(p)
 		}
@@ -224,7 +241,7 @@ func (c *Core) HandleARP(now lease.Instant, m *wire.ARP, e *Effects) {
 	if k.kind == forRecheck {
 		c.stillInUse(now, a)
 	} else {
-		c.conflict(now, m, e)
+		c.conflict(now, a, m.Link, m.SenderMAC[:], e)
 	}
 	if k.kind == forWaiter {
 		c.again(now, k.from, e)
@@ -234,24 +251,28 @@ func (c *Core) HandleARP(now lease.Instant, m *wire.ARP, e *Effects) {
 
 // conflict takes an address out that somebody answers for, or passes it over when
 // too many are out already (I5). So it does where leases may be running that this server
-// knows nothing of: who answers may be a client, and may want to extend its lease.
-func (c *Core) conflict(now lease.Instant, m *wire.ARP, e *Effects) {
-	a := m.SenderIP
+// knows nothing of: who answers may be a client, and may want to extend its lease. hw is the
+// Ethernet address of who answers, empty when not known.
+func (c *Core) conflict(now lease.Instant, a dhcp4.Addr, link wire.LinkID, hw []byte, e *Effects) {
+	htype := uint8(0)
+	if len(hw) > 0 {
+		htype = 1
+	}
 	c.count.Alarms[AlarmProbeConflict]++
-	ev := Event{Kind: EventConflict, Reason: AlarmProbeConflict, Link: m.Link, Addr: a, HType: 1, HW: e.copy(m.SenderMAC[:])}
+	ev := Event{Kind: EventConflict, Reason: AlarmProbeConflict, Link: link, Addr: a, HType: htype, HW: e.copy(hw)}
 	if of := c.offers.ofAddr(a); of != nil {
 		c.endOffer(of, now.M)
 	}
 	switch {
 	case c.failing || now.M < c.careful || now.M < c.zeroConf:
-		c.passOver(now, a, m.Link)
+		c.passOver(now, a, link)
 	case !c.mayTakeOut(a):
-		c.passOver(now, a, m.Link)
+		c.passOver(now, a, link)
 		c.count.Alarms[AlarmDeclineLimit]++
 		c.recheckOldest(now, e, c.part(a))
 	default:
 		wall := lease.FloorSeconds(now.W)
-		ev.After = c.commit(now, e, &lease.Binding{Addr: a, State: lease.Declined, HType: 1, HW: m.SenderMAC[:],
+		ev.After = c.commit(now, e, &lease.Binding{Addr: a, State: lease.Declined, HType: htype, HW: hw,
 			Start: wall, Until: wall + c.pol.Probation/second, End: now.M, Free: now.M + c.pol.Probation})
 	}
 	e.Events = append(e.Events, ev)
@@ -317,6 +338,9 @@ func (c *Core) silent(now lease.Instant, e *Effects, a dhcp4.Addr, ch *check) {
 	case forWaiter:
 		if of := c.offers.ofAddr(a); of != nil {
 			of.checked = true
+		}
+		if ch.byEcho() {
+			c.rememberSilence(a, ch)
 		}
 		c.again(now, ch.from, e)
 	case forRecheck:

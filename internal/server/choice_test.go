@@ -50,9 +50,9 @@ func newChoice(t *testing.T, rt *rapid.T) *choice {
 	spec.Networks = []policy.NetworkSpec{{Subnets: []policy.SubnetSpec{
 		{Prefix: prefix("198.18.0.0"), Pools: []policy.PoolSpec{pool("198.18.0.100", 3), pool("198.18.0.110", 2)},
 			Options:      policy.NewOptionSet(dhcp4.Option{Code: dhcp4.OptRouters, Data: dhcp4.MustParseAddr("198.18.0.111").Append(nil)}),
-			Reservations: []policy.Reservation{{HType: 1, HW: client{hw: 7}.mac(), Addr: dhcp4.MustParseAddr("198.18.0.101")}}},
+			Reservations: []policy.Reservation{{Keys: []policy.Key{{Kind: policy.KeyHWAddress, HType: 1, Value: client{hw: 7}.mac()}}, Addr: dhcp4.MustParseAddr("198.18.0.101")}}},
 		{Prefix: prefix("198.18.1.0"), Pools: []policy.PoolSpec{pool("198.18.1.100", 3)},
-			Reservations: []policy.Reservation{{HType: 1, HW: client{hw: 8}.mac(), Addr: dhcp4.MustParseAddr("198.18.1.50")}}},
+			Reservations: []policy.Reservation{{Keys: []policy.Key{{Kind: policy.KeyHWAddress, HType: 1, Value: client{hw: 8}.mac()}}, Addr: dhcp4.MustParseAddr("198.18.1.50")}}},
 	}}}
 	p, err := policy.Build(spec)
 	if err != nil {

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bytes"
 	"slices"
 
 	"lessor/dhcp4"
@@ -136,6 +135,11 @@ func (c *Core) rebuild(now lease.Instant, old *policy.Policy) {
 				c.order = append(c.order, p)
 			}
 		}
+		for _, r := range n.Reservations() {
+			if p := c.part(r.Addr); p != nil {
+				p.pool.Move(r.Addr, pool.Free, pool.Reserved, 0)
+			}
+		}
 	}
 	c.attach()
 	c.eachRecord(func(s lease.Slot) { c.table.SetTag(s, 0) })
@@ -168,7 +172,7 @@ func (c *Core) keepsOffer(old *policy.Policy, a dhcp4.Addr) bool {
 	}
 	r, had := sn.Network.ReservedBy(a), was.Network.ReservedBy(a)
 	if r != nil || had != nil {
-		return r != nil && had != nil && r.HType == had.HType && bytes.Equal(r.HW, had.HW) && bytes.Equal(r.ClientID, had.ClientID)
+		return r != nil && had != nil && sameKeysList(r.Keys, had.Keys)
 	}
 	return c.idle(a) == pool.Free && sn.PoolOf(a) != nil
 }
@@ -193,9 +197,7 @@ func (c *Core) keepReady(old *part) {
 func (c *Core) keepChecks(now lease.Instant, e *Effects) {
 	var ended []dhcp4.Addr
 	for a, ch := range c.checks.byAddr {
-		l := c.askable(a)
-		gone := l == nil || l.ID != ch.link
-		if ch.kind != passedOver && gone || ch.kind == forWaiter && c.offers.ofAddr(a) == nil {
+		if !c.stands(a, ch) {
 			ended = append(ended, a)
 		}
 	}
@@ -213,20 +215,15 @@ func (c *Core) keepChecks(now lease.Instant, e *Effects) {
 }
 
 // newPart makes a pool whose addresses are all never used, but for those that are
-// excluded, ours, or reserved.
+// excluded or ours; what is reserved is the caller's to take out.
 func (c *Core) newPart(conf *policy.Pool) *part {
 	p := &part{conf: conf, pool: pool.New(conf.Range), ready: new(pool.Ready)}
 	for _, r := range conf.Exclude {
 		p.pool.MoveRange(r, pool.Free, pool.Excluded)
 	}
 	set := func(a dhcp4.Addr, to pool.State) {
-		if conf.Subnet.PoolOf(a) == conf && p.pool.IsUnused(a) {
+		if conf.Subnet.PoolOf(a) == conf && p.pool.IsUnused(a) && conf.Subnet.Network.ReservedBy(a) == nil {
 			p.pool.Move(a, pool.Free, to, 0)
-		}
-	}
-	for _, r := range conf.Subnet.Network.Reservations() {
-		if r.Addr != 0 {
-			set(r.Addr, pool.Reserved)
 		}
 	}
 	for a := range conf.Subnet.NeverOffer {

@@ -132,6 +132,10 @@ func (c *Core) longestLease() int64 {
 			longer(r.Max)
 		}
 	}
+	for i := range c.pol.Classes {
+		longer(c.pol.Classes[i].Max)
+		longer(c.pol.Classes[i].Valid)
+	}
 	c.eachRecord(func(s lease.Slot) { longer(c.table.Rec(s).Lifetime) })
 	if longest == 0 {
 		longest = policy.DefaultLifetime

@@ -3,6 +3,7 @@ package server
 import (
 	"lessor/dhcp4"
 	"lessor/internal/lease"
+	"lessor/internal/policy"
 	"lessor/internal/pool"
 )
 
@@ -113,23 +114,39 @@ func (c *Core) chooseNew(q *request, e *Effects) (choice, Reason) {
 	if a == 0 {
 		answered = false
 		if a = c.recall(q); a == 0 {
-			return choice{}, PoolFull
+			return choice{}, c.whyNone(q)
 		}
 	}
 	if !c.unproven(q, a) {
 		return choice{addr: a}, None
 	}
-	if c.mustCheck(q) || !answered && c.mustAskFirst(a) {
+	if c.mustCheck(q) || !answered && c.mustAskFirst(q, a) {
 		return choice{a, true}, None
 	}
 	c.unchecked(q, e, a)
 	return choice{addr: a}, None
 }
 
-// partsOf calls fn for each pool of the network until it returns an address.
+// whyNone says why no pool has an address for the client.
+func (c *Core) whyNone(q *request) Reason {
+	for _, sn := range q.net.Subnets {
+		for _, p := range sn.Pools {
+			if policy.Admits(p.Guards, &q.facts.Classes) {
+				return PoolFull
+			}
+		}
+	}
+	return NoPoolForClient
+}
+
+// partsOf calls fn for each pool of the network that the client may have an address of
+// until it returns an address.
 func (c *Core) partsOf(q *request, fn func(*part) dhcp4.Addr) dhcp4.Addr {
 	for _, sn := range q.net.Subnets {
 		for _, conf := range sn.Pools {
+			if !policy.Admits(conf.Guards, &q.facts.Classes) {
+				continue
+			}
 			if p := c.parts[conf]; p != nil {
 				if a := fn(p); a != 0 {
 					return a

@@ -12,7 +12,7 @@ import (
 // It counts only from a client that holds the address or was offered it not long
 // ago, on the address's own link.
 func (c *Core) decline(q *request, e *Effects) Reason {
-	if !c.isOurs(q.serverID) {
+	if !c.isOurs(q, q.serverID) {
 		return NotOurServerID
 	}
 	a := q.wanted
@@ -64,13 +64,13 @@ func (c *Core) declineOverLimit(q *request, e *Effects, a dhcp4.Addr, st standin
 // of the address is on a link of ours, by that link; a relayed client's RELEASE
 // carries neither giaddr nor option 82.
 func (c *Core) release(q *request, e *Effects) Reason {
-	if !c.isOurs(q.serverID) {
+	if !c.isOurs(q, q.serverID) {
 		return NotOurServerID
 	}
 	if q.ciaddr == 0 {
 		return NoAddress
 	}
-	if q.pkt.Src != q.ciaddr {
+	if q.pkt.Src != q.ciaddr && q.giaddr == 0 {
 		return BadSource
 	}
 	st, s := c.standing(q, q.ciaddr)

@@ -30,12 +30,18 @@ type request struct {
 	giaddr   dhcp4.Addr
 	wanted   dhcp4.Addr // option 50
 	serverID dhcp4.Addr // option 54
-	agent    []byte     // option 82, nil where there is none
-	params   []byte     // option 55
+	agent    []byte     // option 82 to be echoed, nil where there is none
+	subnet   []byte     // option 118 to be echoed: it chose the network (RFC 3011)
+	override dhcp4.Addr // sub-option 82.11: the server identifier that the agent wants (RFC 5107)
+	facts    policy.Facts
+	flexID   []byte
+	params   []byte // option 55
 
 	waits int // ARP checks that this DISCOVER has waited for
 
 	idBuf, agentBuf, paramBuf, nameBuf [255]byte
+	subnetBuf                          [4]byte
+	heldBuf                            [255]byte // relay information of a record
 }
 
 // Handle is one packet's way: it is read, its network and client are found, and
@@ -59,6 +65,9 @@ func (c *Core) handle(q *request, e *Effects) {
 	}
 	if reason == None {
 		c.identify(q)
+		reason = c.classify(q)
+	}
+	if reason == None {
 		switch q.kind {
 		case dhcp4.Discover:
 			reason = c.discover(q, e)
@@ -96,6 +105,7 @@ func (c *Core) drop(q *request, e *Effects, reason Reason) {
 // read takes the packet apart and refuses what no server has to answer.
 func (c *Core) read(q *request) Reason {
 	q.kind, q.hw, q.rawID, q.clientID, q.giaddr = 0, nil, nil, nil, 0
+	q.subnet, q.override, q.flexID, q.facts = nil, 0, nil, policy.Facts{}
 	v := &q.view
 	if err := v.Parse(q.pkt.Data); err != nil {
 		return parseReason(err)
@@ -162,79 +172,6 @@ func allZero(b []byte) bool {
 	return true
 }
 
-// locate finds the interface and the network of the packet: giaddr decides, then
-// ciaddr of a unicast renewal, then the interface it came in by.
-func (c *Core) locate(q *request) Reason {
-	p := q.pkt
-	if q.link = c.linkOf(p.Link); q.link == nil || c.pol == nil {
-		return UnknownLink
-	}
-	onEthernet := isEthernet(q.htype, q.hw)
-	if onEthernet {
-		mac := wire.MAC(q.hw)
-		if mac.IsMulticast() || c.isOwnMAC(mac) {
-			return BadHWAddress
-		}
-	}
-	if q.ciaddr != 0 && !q.ciaddr.IsUnicastHost() {
-		return BadCIAddr
-	}
-	q.ucast = p.Dst != dhcp4.Broadcast && !p.DstMAC.IsMulticast()
-	q.routed = !p.DstMAC.IsMulticast() && !(onEthernet && p.SrcMAC == wire.MAC(q.hw))
-	if q.giaddr != 0 {
-		return c.locateRelayed(q)
-	}
-	q.net = q.link.net
-	if q.routed && p.Src != q.ciaddr {
-		return BadSource
-	}
-	if q.ucast && q.ciaddr != 0 {
-		if sn := c.pol.SubnetOf(q.ciaddr); sn != nil {
-			q.net = sn.Network
-		}
-	}
-	if q.net == nil {
-		return NoSubnet
-	}
-	return None
-}
-
-// locateRelayed finds the network of a relayed packet: giaddr lies in it.
-func (c *Core) locateRelayed(q *request) Reason {
-	if !q.giaddr.IsUnicastHost() || c.isOwn(q.giaddr) {
-		return BadGIAddr
-	}
-	sn := c.pol.SubnetOf(q.giaddr)
-	if sn == nil {
-		return NoSubnet
-	}
-	if r := sn.Prefix.Range(); sn.Prefix.Bits <= 30 && (q.giaddr == r.First || q.giaddr == r.Last) {
-		return BadGIAddr // the answer would be a broadcast
-	}
-	q.net = sn.Network
-	return None
-}
-
-// identify finds who the client is: its key, and its reservation in this network.
-func (c *Core) identify(q *request) {
-	q.id = c.identityOf(q)
-	q.res = q.net.Reservation(q.clientID, q.htype, q.hw)
-}
-
-// identityOf hashes the key of the definitions in docs/invariants.md: the client
-// identifier where there is one, else hardware type and address.
-func (c *Core) identityOf(q *request) identity {
-	var buf [300]byte
-	first := q.net.Subnets[0].Prefix // no two networks share a subnet
-	b := append(first.Addr.Append(buf[:0]), uint8(first.Bits))
-	if q.clientID != nil {
-		b = append(append(b, 1), q.clientID...)
-	} else {
-		b = append(append(b, 0, q.htype), q.hw...)
-	}
-	return identity{sipHash(c.k0, c.k1, b), sipHash(c.k1, ^c.k0, b)}
-}
-
 func isEthernet(htype uint8, hw []byte) bool { return (htype == 1 || htype == 6) && len(hw) == 6 }
 
 func (c *Core) linkOf(id wire.LinkID) *ethernet {
@@ -256,11 +193,12 @@ func (c *Core) isOwnMAC(m wire.MAC) bool {
 }
 
 // isOurs reports whether a server identifier names this server: any address that
-// it has, or served with since the start, or was told to use.
-func (c *Core) isOurs(a dhcp4.Addr) bool {
+// it has, or served with since the start, or was told to use by the configuration or,
+// for this client, by its relay agent.
+func (c *Core) isOurs(q *request, a dhcp4.Addr) bool {
 	if a == 0 {
 		return false
 	}
 	_, served := c.own[a]
-	return served || a == c.pol.ServerIdentifier || c.isOwn(a)
+	return served || a == q.override || a == c.pol.ServerIdentifier || c.isOwn(a)
 }

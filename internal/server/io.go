@@ -1,4 +1,4 @@
-// Package server is the DHCP server as a function: packets, ARP messages, ticks,
+// Package server is the DHCP server as a function: packets, ARP messages, echoes, ticks,
 // operator requests and configurations go in; replies, changes of bindings,
 // probes and events come out. It does no I/O, reads no clock, starts no
 // goroutine and takes no lock. handle.go shows one packet's way from top to
@@ -26,6 +26,7 @@ type Effects struct {
 	Replies []Reply
 	Changes []lease.Change // in order of revision, which grows by one from change to change
 	Probes  []wire.ARP     // ARP requests to send
+	Echoes  []wire.Echo    // ICMP echo requests to send
 	Events  []Event
 
 	arena []byte
@@ -33,7 +34,8 @@ type Effects struct {
 
 // Reset empties e and keeps its memory.
 func (e *Effects) Reset() {
-	e.Replies, e.Changes, e.Probes, e.Events = e.Replies[:0], e.Changes[:0], e.Probes[:0], e.Events[:0]
+	e.Replies, e.Changes, e.Events = e.Replies[:0], e.Changes[:0], e.Events[:0]
+	e.Probes, e.Echoes = e.Probes[:0], e.Echoes[:0]
 	e.arena = e.arena[:0]
 }
 
@@ -46,7 +48,7 @@ const (
 	EventRenewed                       // a binding extended
 	EventReleased                      // by its client
 	EventDeclined                      // by its client
-	EventConflict                      // an ARP answer for an address that should have been free
+	EventConflict                      // an answer for an address that should have been free
 	EventNak                           // a NAK: Reason says why
 	EventExpired                       // a binding's time ran out; nothing was written
 	EventAlarm                         // something an operator must know: Reason says what

@@ -23,7 +23,7 @@ func (w *world) reservation(c client, a dhcp4.Addr) *policy.Reservation {
 	if w.h.conf.Policy().MatchClientID {
 		id, _ = hex.DecodeString(c.cid)
 	}
-	return sn.Network.Reservation(id, 1, c.mac())
+	return sn.Network.Reservation(&policy.Keys{ClientID: id, HType: 1, HW: c.mac()})
 }
 
 // same reports whether two clients are one for address a (Identity).

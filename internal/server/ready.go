@@ -20,7 +20,7 @@ func (c *Core) wantReady(p *part) {
 
 // unproven reports whether a could be checked for this client and has not been.
 func (c *Core) unproven(q *request, a dhcp4.Addr) bool {
-	if q.giaddr != 0 || c.askable(a) == nil {
+	if l, echo := c.way(q, a); l == nil || echo && c.silentLately(q.now, a) {
 		return false
 	}
 	if of := c.offers.ofAddr(a); of != nil && of.id == q.id && of.checked {
@@ -30,15 +30,17 @@ func (c *Core) unproven(q *request, a dhcp4.Addr) bool {
 	return p == nil || !p.ready.Has(a)
 }
 
-// mustCheck reports whether no offer may leave unchecked: in careful mode and in the
-// first lease time of a start without configuration.
-func (c *Core) mustCheck(q *request) bool {
-	return q.giaddr == 0 && c.pol.ConflictCheck && (q.now.M < c.careful || q.now.M < c.zeroConf)
-}
+// mustCheck reports whether no offer of an address that can be asked for may leave
+// unchecked: in careful mode and in the first lease time of a start without configuration.
+func (c *Core) mustCheck(q *request) bool { return q.now.M < c.careful || q.now.M < c.zeroConf }
 
-// mustAskFirst reports whether the last client of a may use it still: some clients
-// hold a lease under 122 s for 122 s, and a RELEASE may be forged.
-func (c *Core) mustAskFirst(a dhcp4.Addr) bool {
+// mustAskFirst reports whether a is not to be offered at once: it is asked for by an echo
+// request, for which there is no ready list, or the last client of a may use it still: some
+// clients hold a lease under 122 s for 122 s, and a RELEASE may be forged.
+func (c *Core) mustAskFirst(q *request, a dhcp4.Addr) bool {
+	if _, echo := c.way(q, a); echo {
+		return true
+	}
 	s := c.table.ByAddr(a)
 	return s != 0 && (c.table.Rec(s).Lifetime < 122 || c.table.Rec(s).State == lease.Released)
 }

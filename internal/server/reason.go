@@ -26,6 +26,8 @@ const (
 
 	// It is not for us, or not from whom it says.
 	UnknownLink
+	UnknownRelay
+	VirtualSubnet
 	NoSubnet
 	ForeignServer
 	NoAddress
@@ -34,9 +36,11 @@ const (
 	NotHolder
 
 	// It is ours, and silence is the answer.
+	ClassDrop
 	NoRecord
 	NotAuthoritative
 	PoolFull
+	NoPoolForClient
 	RateLimited
 	ProbePending
 	NoCheck
@@ -47,6 +51,7 @@ const (
 
 	// Why a NAK.
 	NakNotAllowed
+	NakWrongClass
 	NakWrongNetwork
 	NakBoundToOther
 	NakReserved
@@ -80,15 +85,19 @@ var reasons = [NumReasons]reasonText{
 	BadGIAddr:         {"bad-giaddr", "giaddr is not an address that a relay agent can have"},
 	BadCIAddr:         {"bad-ciaddr", "ciaddr is not an address that a host can have"},
 	UnknownLink:       {"unknown-link", "the interface is not served any more"},
-	NoSubnet:          {"no-subnet", "no configured subnet fits giaddr, ciaddr or the interface"},
+	UnknownRelay:      {"unknown-relay", "giaddr lies in no configured subnet and is not among the relays"},
+	VirtualSubnet:     {"virtual-subnet", "a virtual network is asked for (RFC 6607), which is not supported"},
+	NoSubnet:          {"no-subnet", "no configured subnet fits what the packet names: a link selection, a subnet selection, ciaddr, or the interface"},
 	ForeignServer:     {"foreign-server", "the REQUEST names another server"},
 	NoAddress:         {"no-address", "the message names no address where it has to"},
 	NotOurServerID:    {"not-our-server-id", "the message must name this server and does not"},
 	BadSource:         {"bad-source", "came through a router, and its IP source is not ciaddr"},
 	NotHolder:         {"not-holder", "the client does not hold the address it speaks of"},
+	ClassDrop:         {"class-drop", "the client is in the class DROP"},
 	NoRecord:          {"no-record", "nothing is known of this client; RFC 2131 4.3.2 asks for silence"},
 	NotAuthoritative:  {"not-authoritative", "would be a NAK, but this server is not authoritative"},
 	PoolFull:          {"pool-full", "no address is left"},
+	NoPoolForClient:   {"no-pool-for-client", "no pool of the network is for a client of these classes"},
 	RateLimited:       {"rate-limited", "over the limit of bindings that answer no offer"},
 	ProbePending:      {"probe-pending", "the offer waits for its ARP check"},
 	NoCheck:           {"no-check", "no offer may leave unchecked now, and too many checks are under way"},
@@ -97,6 +106,7 @@ var reasons = [NumReasons]reasonText{
 	AnswerLate:        {"answer-late", "the disk took so long that next to nothing was left of the lease"},
 	NoReplyPath:       {"no-reply-path", "the client cannot be reached safely"},
 	NakNotAllowed:     {"nak-not-allowed", "the configuration does not allow this client the address"},
+	NakWrongClass:     {"nak-wrong-class", "the address is for clients of other classes"},
 	NakWrongNetwork:   {"nak-wrong-network", "the address belongs to another network"},
 	NakBoundToOther:   {"nak-bound-to-other", "the address is bound to another client"},
 	NakReserved:       {"nak-reserved", "the address is reserved for another client"},

@@ -162,18 +162,24 @@ func (c *Core) nak(q *request, e *Effects, why Reason, s lease.Slot) Reason {
 	return None
 }
 
-// echoClientID returns option 61 as it came (RFC 6842 3).
+// echoClientID returns option 61 as it came (RFC 6842 3), and 118 if it chose the
+// network (RFC 3011 2), whether or not the client asks for it.
 func (c *Core) echoClientID(q *request) {
+	if q.subnet != nil {
+		c.reply.add(dhcp4.OptSubnetSelection, q.subnet)
+	}
 	if len(q.rawID) > 0 {
 		c.reply.add(dhcp4.OptDHCPClientIdentifier, q.rawID)
 	}
 }
 
-// serverID is the server identifier for a reply with address a: the configured one,
-// else the one by which the client named us, for it ignores any other (RFC 2131 4.4.1),
+// serverID is the server identifier for a reply with address a: the one that the relay
+// agent wants (RFC 5107), else the configured one, else the one by which the client named us, for it ignores any other (RFC 2131 4.4.1),
 // else our address in a's subnet, else the first of the interface.
 func (c *Core) serverID(q *request, a dhcp4.Addr) dhcp4.Addr {
 	switch {
+	case q.override != 0:
+		return q.override
 	case c.pol.ServerIdentifier != 0:
 		return c.pol.ServerIdentifier
 	case q.kind != dhcp4.Request:
@@ -251,7 +257,7 @@ func destination(q *request, yiaddr dhcp4.Addr, s *wire.Send) {
 	s.DstPort = dhcp4.ClientPort
 	switch {
 	case q.giaddr != 0:
-		s.Dst, s.DstPort = q.giaddr, dhcp4.ServerPort
+		s.Dst, s.DstPort = q.giaddr, q.agentPort()
 	case q.ciaddr != 0 && q.routed:
 		s.Dst = q.ciaddr
 	case q.ciaddr != 0:
@@ -263,13 +269,22 @@ func destination(q *request, yiaddr dhcp4.Addr, s *wire.Send) {
 	}
 }
 
+// agentPort is the port of the relay agent: 67, or the one that it sent from if it says
+// that it wants the answer there (RFC 8357 5).
+func (q *request) agentPort() uint16 {
+	if has(q.facts.Agent, dhcp4.AgentRelayPort) && q.pkt.SrcPort != 0 {
+		return q.pkt.SrcPort
+	}
+	return dhcp4.ServerPort
+}
+
 // nakDestination is where a NAK goes (docs/protocol.md, NAK delivery). It reports
 // false for a client behind a router whose IP source is not its ciaddr.
 func (c *Core) nakDestination(q *request, s *wire.Send) bool {
 	s.DstPort = dhcp4.ClientPort
 	switch {
 	case q.giaddr != 0:
-		s.Dst, s.DstPort = q.giaddr, dhcp4.ServerPort
+		s.Dst, s.DstPort = q.giaddr, q.agentPort()
 	case q.routed:
 		if q.ciaddr == 0 || q.pkt.Src != q.ciaddr {
 			return false

@@ -10,7 +10,7 @@ import (
 // what the message carries: SELECTING names a server, INIT-REBOOT an address in
 // option 50, RENEWING and REBINDING one in ciaddr, RENEWING by unicast.
 func (c *Core) request(q *request, e *Effects) Reason {
-	if q.serverID != 0 && !c.isOurs(q.serverID) {
+	if q.serverID != 0 && !c.isOurs(q, q.serverID) {
 		if of := c.offers.ofID(q.id); of != nil && of.live {
 			c.endOffer(of, q.now.M) // the client has chosen (S4, I6)
 		}
@@ -18,13 +18,23 @@ func (c *Core) request(q *request, e *Effects) Reason {
 	}
 	switch {
 	case q.ciaddr != 0:
-		return c.extend(q, e, q.ciaddr, q.ucast && q.giaddr == 0)
+		return c.extend(q, e, q.ciaddr, q.unicast())
 	case q.wanted == 0:
 		return NoAddress
 	case q.serverID != 0:
 		return c.selecting(q, e)
 	}
 	return c.extend(q, e, q.wanted, false)
+}
+
+// unicast reports whether the client sent its message to one server: to us, or to a
+// relay agent that goes for us and says so (RFC 5010, RFC 5107).
+func (q *request) unicast() bool {
+	if q.giaddr == 0 {
+		return q.ucast
+	}
+	v, ok := policy.AgentOption(q.facts.Agent, dhcp4.AgentRelayFlags)
+	return ok && len(v) == 1 && v[0]&0x80 != 0
 }
 
 // selecting answers the REQUEST for an address that this server offered: I3b (a).
@@ -148,10 +158,16 @@ func (c *Core) lifetimesOf(q *request, a dhcp4.Addr) policy.Lifetimes {
 		return q.res.Lifetimes
 	}
 	sn := q.net.Contains(a)
+	base := sn.Lifetimes
 	if p := sn.PoolOf(a); p != nil {
-		return p.Lifetimes
+		base = p.Lifetimes
 	}
-	return sn.Lifetimes
+	for i := policy.FirstClass; i < len(c.pol.Classes); i++ {
+		if cl := &c.pol.Classes[i]; q.facts.Classes.Has(i) && cl.Lifetimes != (policy.Lifetimes{}) {
+			return cl.Lifetimes.Within(base).Resolve()
+		}
+	}
+	return base
 }
 
 // lifetimeFor is the duration of the client's lease of a in seconds: what it asks
@@ -208,9 +224,7 @@ func (c *Core) newBinding(q *request, a dhcp4.Addr) lease.Binding {
 	if len(q.rawID) >= 2 {
 		b.ClientID = q.rawID
 	}
-	if q.giaddr != 0 {
-		b.GIAddr, b.Agent = q.giaddr, q.agent
-	}
+	b.GIAddr, b.Agent = q.giaddr, q.facts.Agent
 	if name, ok := q.view.Get(dhcp4.OptHostName, q.nameBuf[:0]); ok {
 		b.Hostname = name // at most 255 octets, as a store keeps it
 	}
@@ -225,7 +239,7 @@ func (c *Core) keepOf(q *request, e *Effects, b, old *lease.Binding) {
 		b.ClientID = e.copy(old.ClientID) // a record keeps both keys
 	}
 	if q.giaddr == 0 && q.routed {
-		b.GIAddr, b.Agent = old.GIAddr, e.copy(old.Agent)
+		b.GIAddr = old.GIAddr
 	}
 	if b.Hostname == nil {
 		b.Hostname = e.copy(old.Hostname)

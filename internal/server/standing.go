@@ -5,6 +5,7 @@ import (
 
 	"lessor/dhcp4"
 	"lessor/internal/lease"
+	"lessor/internal/policy"
 )
 
 // standing is what an address is to the client of the request.
@@ -43,26 +44,38 @@ func (c *Core) standing(q *request, a dhcp4.Addr) (st standing, s lease.Slot) {
 	return st, s
 }
 
-// isHolder reports whether record s is of the request's client: by client
-// identifier, else by hardware address, or because both match one reservation of
-// the address (docs/invariants.md, Identity).
-func (c *Core) isHolder(q *request, s lease.Slot) bool {
-	htype, hw := c.table.HW(s)
-	id := c.table.ClientID(s)
+// sameClient reports whether record s is of the request's client by its own key: the
+// client identifier, else the hardware address.
+func (c *Core) sameClient(q *request, s lease.Slot) bool {
 	if q.clientID != nil {
-		if bytes.Equal(q.clientID, id) {
-			return true
-		}
-	} else if htype == q.htype && bytes.Equal(hw, q.hw) && len(hw) > 0 {
+		return bytes.Equal(q.clientID, c.table.ClientID(s))
+	}
+	htype, hw := c.table.HW(s)
+	return htype == q.htype && bytes.Equal(hw, q.hw) && len(hw) > 0
+}
+
+// isHolder reports whether record s is of the request's client: by its own key, or
+// because both match one reservation of the address (docs/invariants.md, Identity).
+func (c *Core) isHolder(q *request, s lease.Slot) bool {
+	if c.sameClient(q, s) {
 		return true
 	}
-	if q.res == nil || q.res.Addr != c.table.Rec(s).Addr {
-		return false
+	return q.res != nil && q.res.Addr == c.table.Rec(s).Addr && c.reservationOf(q.net, s) == q.res
+}
+
+// reservationOf is the reservation in n of the client of record s, or nil.
+func (c *Core) reservationOf(n *policy.Network, s lease.Slot) *policy.Reservation {
+	k := policy.Keys{Agent: c.table.Agent(s)}
+	k.HType, k.HW = c.table.HW(s)
+	id := c.table.ClientID(s)
+	if c.pol.MatchClientID {
+		k.ClientID = id
 	}
-	if !c.pol.MatchClientID {
-		id = nil
+	if c.pol.FlexID != nil {
+		k.FlexID = c.pol.FlexID(&policy.Facts{HType: k.HType, HW: k.HW, ClientID: id, Agent: k.Agent,
+			GIAddr: c.table.Rec(s).GIAddr, Network: n})
 	}
-	return q.net.Reservation(id, htype, hw) == q.res
+	return n.Reservation(&k)
 }
 
 // allowed says why the configuration does not let this client have a, or None.
@@ -80,8 +93,12 @@ func (c *Core) allowed(q *request, a dhcp4.Addr) Reason {
 		}
 		return NakReserved
 	}
-	if _, never := sn.NeverOffer[a]; never || sn.PoolOf(a) == nil {
+	p := sn.PoolOf(a)
+	if _, never := sn.NeverOffer[a]; never || p == nil {
 		return NakNotAllowed
+	}
+	if !policy.Admits(p.Guards, &q.facts.Classes) {
+		return NakWrongClass
 	}
 	if q.res != nil && q.res.Addr != 0 && c.reservationFree(q) {
 		return NakNotAllowed // the client's place is its reserved address

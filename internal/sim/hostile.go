@@ -90,7 +90,7 @@ func (f *forger) aim(w *world, n *nic) {
 		id := c.identifier()
 		half := id != nil
 		for _, p := range policies {
-			half = half && p.MatchClientID && !slices.ContainsFunc(p.Networks, func(n *policy.Network) bool { return n.Reservation(nil, 1, c.MAC[:]) != nil })
+			half = half && p.MatchClientID && !slices.ContainsFunc(p.Networks, func(n *policy.Network) bool { return n.Reservation(&policy.Keys{HType: 1, HW: c.MAC[:]}) != nil })
 		}
 		f.victims = append(f.victims, victim{c.MAC, half})
 		if id != nil {
