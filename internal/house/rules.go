@@ -62,6 +62,7 @@ func Lessor() Rules {
 			"internal/client/setup": {"dhcp4", "internal/wire", "internal/lease", "internal/client"},
 			"internal/client/run": {"dhcp4", "internal/clock", "internal/wire", "internal/lease", "internal/link", "internal/event",
 				"internal/local", "internal/client", "internal/client/setup"},
+			"internal/relay":        {"dhcp4", "internal/wire", "internal/lease", "internal/template"},
 			"internal/netlab":       {"dhcp4", "internal/wire"},
 			"internal/cli":          {"*"},
 			"internal/spell":        {},
