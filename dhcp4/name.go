@@ -186,3 +186,14 @@ func escaped(s string) (byte, error) {
 	}
 	return byte(n), nil
 }
+
+// AppendName appends to dst the domain name that starts at pos of val, the whole value
+// of an option, as text: labels with dots between them, what is not a letter, digit,
+// hyphen or underscore as \DDD, "." for the root. It returns where the octets after the
+// name start. partial allows a name to end with val, without the final zero (RFC 4702
+// 2.3.2). ok is false when there is no name. The cost is bounded by the longest name.
+func AppendName(dst, val []byte, pos int, partial bool) (out []byte, after int, ok bool) {
+	r := nameReader{msg: val}
+	out, after, _, ok = r.next(dst, pos, partial)
+	return out, after, ok
+}
