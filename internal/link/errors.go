@@ -20,7 +20,7 @@ var ErrFull = errors.New("the interface's transmit queue stays full")
 // DHCP server port 67, another DHCP client port 68.
 type PortTakenError struct {
 	Port   uint16 // 67 or 68
-	Link   string // the interface's name
+	Link   string // the interface's name; "": the port was wanted on all of them
 	Holder string // the program, "" when /proc does not tell
 	PID    int    // its process, 0 when /proc does not tell
 	Err    error  // what the kernel said
@@ -31,6 +31,9 @@ func (e *PortTakenError) Error() string {
 	who := fmt.Sprintf("%s (pid %d)", e.Holder, e.PID)
 	if e.PID == 0 {
 		who = fmt.Sprintf("another program (as root, ss -ulpn 'sport = :%d' names it)", e.Port)
+	}
+	if e.Link == "" {
+		return fmt.Sprintf("port %d is used by %s: stop it", e.Port, who)
 	}
 	if e.Port == udpClient {
 		who += ", so another DHCP client runs here"

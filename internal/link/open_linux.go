@@ -39,11 +39,17 @@ func NewKernel() *Kernel { return new(Kernel) }
 // Open implements Net. It needs CAP_NET_RAW and CAP_NET_BIND_SERVICE, and is
 // content with the receive buffer that net.core.rmem_max gives when it does not
 // have CAP_NET_ADMIN.
-func (k *Kernel) Open(l wire.Link) (Port, error) {
+func (k *Kernel) Open(l wire.Link) (Port, error) { return k.open(l, false) }
+
+// OpenShared is Open without the socket that holds port 67 on the interface, for a caller
+// that holds it on all of them (OpenUpstream).
+func (k *Kernel) OpenShared(l wire.Link) (Port, error) { return k.open(l, true) }
+
+func (k *Kernel) open(l wire.Link, shared bool) (Port, error) {
 	if err := k.refresh(); err != nil {
 		return nil, fmt.Errorf("open %s: %w", l.Name, err)
 	}
-	o := opener{link: l, rule: ServerRule, receive: receiveBuffer, send: sendBuffer}
+	o := opener{link: l, rule: ServerRule, receive: receiveBuffer, send: sendBuffer, shared: shared}
 	made, err := o.open()
 	if err != nil {
 		return nil, err
@@ -93,6 +99,7 @@ type opener struct {
 	receive int  // octets of the receive buffer
 	send    int  // octets of the send buffers; 0: what the host gives
 	bound   bool // routed datagrams leave by the interface whatever the routes of others say
+	shared  bool // the UDP port is held by another socket, and the one of this port holds nothing
 }
 
 // open opens all sockets, or none.
@@ -134,14 +141,22 @@ func (o *opener) openHold() (*sock, error) {
 		if err := bindToLink(fd, o.link); err != nil {
 			return os.NewSyscallError("SO_BINDTODEVICE", err)
 		}
-		port := int(o.rule.Port)
-		err := unix.Bind(fd, &unix.SockaddrInet4{Port: port})
-		if errors.Is(err, unix.EADDRINUSE) {
-			name, pid := holder(port)
-			return &PortTakenError{Port: o.rule.Port, Link: o.link.Name, Holder: name, PID: pid, Err: os.NewSyscallError("bind", err)}
+		if o.shared {
+			return nil
 		}
-		return os.NewSyscallError(fmt.Sprintf("bind port %d", port), err)
+		return bindPort(fd, o.rule.Port, o.link.Name)
 	})
+}
+
+// bindPort binds a UDP socket to the port, of the interface ifname or, when that is "", of
+// all.
+func bindPort(fd int, port uint16, ifname string) error {
+	err := unix.Bind(fd, &unix.SockaddrInet4{Port: int(port)})
+	if errors.Is(err, unix.EADDRINUSE) {
+		name, pid := holder(int(port))
+		return &PortTakenError{Port: port, Link: ifname, Holder: name, PID: pid, Err: os.NewSyscallError("bind", err)}
+	}
+	return os.NewSyscallError(fmt.Sprintf("bind port %d", port), err)
 }
 
 // bindToLink binds by index, which a rename does not change; kernels before 5.0 know

@@ -18,6 +18,7 @@ type rxRing struct {
 	control []byte
 	iovs    [BatchSize]unix.Iovec
 	msgs    [BatchSize]unix.Mmsghdr
+	from    []unix.RawSockaddrInet4 // sources of datagrams; nil for frames
 }
 
 // newRxRing returns a ring for frames of up to frame octets.
