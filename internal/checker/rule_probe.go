@@ -67,6 +67,7 @@ func (b *probeBook) frame(c *Checker, s *server, f *trace.Frame) {
 	}
 	switch a := f.ARP; {
 	case a == nil || len(b.clients) == mostProbed || !f.Sent && a.SenderIP == 0:
+	case f.Sent && a.Op == 1 && !s.checkable(a.TargetIP):
 	case f.Sent && a.Op == 1 && len(b.asked) < mostProbed:
 		b.asked[a.TargetIP] = c.ledger.m
 	case !f.Sent:
@@ -81,4 +82,14 @@ func (b *probeBook) frame(c *Checker, s *server, f *trace.Frame) {
 		b.heard++
 		b.last = a.SenderIP
 	}
+}
+
+// checkable reports whether the server may ask for a to find a conflict. Questions for
+// other addresses are those of its kernel, which looks for routers.
+func (s *server) checkable(a dhcp4.Addr) bool {
+	if s.pol == nil {
+		return true
+	}
+	sn := s.pol.SubnetOf(a)
+	return sn != nil && (pooled(sn, a) == allowed || sn.Network.ReservedBy(a) != nil)
 }

@@ -25,6 +25,16 @@ func TestI5Probes(t *testing.T) {
 	}
 	tell(t, []story{
 		{name: "three answers that nobody heard", breaks: []string{"I5"}, tell: func(b *history) { answers(b, 3); look(0)(b) }},
+		{name: "the kernel asks for a router", tell: func(b *history) {
+			for _, router := range []string{"198.18.0.50", "192.0.2.1"} {
+				for range 3 {
+					b.asked(router)
+					b.arp(router, other)
+					b.pass(30)
+				}
+			}
+			look(0)(b)
+		}},
 		{name: "two may be lost", tell: func(b *history) { answers(b, 2); look(0)(b) }},
 		{name: "they were heard", tell: func(b *history) { answers(b, 3); look(1)(b) }},
 		{name: "they came late", tell: func(b *history) {
