@@ -14,6 +14,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"lessor/internal/wire"
 )
 
 // Host is one machine of a lab. Its methods may be called by any goroutine.
@@ -253,6 +255,13 @@ func (h *Host) MAC(ifname string) (m [6]byte) {
 		copy(m[:], l.Attrs().HardwareAddr)
 	}
 	return m
+}
+
+// SetMAC gives the interface another Ethernet address.
+func (h *Host) SetMAC(ifname string, mac wire.MAC) error {
+	return h.link(ifname, "set the Ethernet address of", func(l netlink.Link) error {
+		return h.nl.LinkSetHardwareAddr(l, mac[:])
+	})
 }
 
 // Index is the interface's index; 0 if it does not exist.

@@ -60,10 +60,12 @@ func (l *Lab) Close() error {
 	hosts := l.hosts
 	l.hosts = nil
 	l.mu.Unlock()
-	var errs []error
-	for _, h := range hosts {
-		errs = append(errs, h.close())
+	errs := make([]error, len(hosts))
+	var all sync.WaitGroup
+	for i, h := range hosts { // at once: the kernel takes its time to end each program and its namespaces
+		all.Go(func() { errs[i] = h.close() })
 	}
+	all.Wait()
 	if l.own {
 		errs = append(errs, os.RemoveAll(l.dir))
 	}
@@ -97,5 +99,5 @@ func (l *Lab) nextMAC() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.nmac++
-	return fmt.Sprintf("02:00:5e:%02x:%02x:%02x", l.id>>8&0xff, l.id&0xff, l.nmac&0xff)
+	return fmt.Sprintf("02:%02x:5e:%02x:%02x:%02x", l.nmac>>8&0xff, l.id>>8&0x7f, l.id&0xff, l.nmac&0xff)
 }
