@@ -63,7 +63,7 @@ func (p *parser) tabError(upTo int) bool {
 		text := p.line(line)
 		indent := text[:len(text)-len(strings.TrimLeft(text, " \t"))]
 		if i := strings.IndexByte(indent, '\t'); i >= 0 && len(indent) < len(text) {
-			p.add(Error, p.at(line, i+1, strings.Count(indent[i:], "\t")), "tab", "put spaces in its place",
+			p.add(Error, p.at(line, i+1, strings.Count(indent[i:], "\t")), "tab", "\"lessor config fmt -w\" repairs it",
 				"this line is indented with a tab; YAML allows only spaces")
 			return true
 		}
