@@ -34,6 +34,7 @@ func (g *Group) reset() {
 type Out struct {
 	Replies []server.Reply
 	Probes  []wire.ARP
+	Echoes  []wire.Echo
 	Events  []server.Event
 	Since   int64 // when the first of it was decided, CLOCK_BOOTTIME; 0: just now
 }
@@ -86,13 +87,13 @@ func (h *Hold) Effects() *server.Effects {
 func (h *Hold) tidy() {
 	g := h.gather
 	if len(g.Changes) == 0 && h.replies == len(g.Replies) && h.replies == 0 &&
-		h.events == len(g.Events) && h.events == 0 && len(g.Probes) == 0 {
+		h.events == len(g.Events) && h.events == 0 && len(g.Probes) == 0 && len(g.Echoes) == 0 {
 		g.reset()
 	}
 }
 
 // Settle looks at what was appended since the last call and returns what may
-// leave now: replies and events that wait for nothing, and all probes.
+// leave now: replies and events that wait for nothing, and all probes and echo requests.
 func (h *Hold) Settle() Out {
 	g := h.gather
 	h.out.Replies, h.out.Events = h.out.Replies[:0], h.out.Events[:0]
@@ -101,6 +102,7 @@ func (h *Hold) Settle() Out {
 	}
 	h.release(h.replies, h.events)
 	h.out.Probes, g.Probes = g.Probes, g.Probes[:0]
+	h.out.Echoes, g.Echoes = g.Echoes, g.Echoes[:0]
 	return h.out
 }
 
@@ -168,7 +170,7 @@ func (h *Hold) Next(force bool) *Group {
 func (h *Hold) Done(failed bool) (out Out, undo Undo, ok bool) {
 	g := h.flight
 	h.flight = nil
-	h.out.Replies, h.out.Events, h.out.Probes = h.out.Replies[:0], h.out.Events[:0], nil
+	h.out.Replies, h.out.Events, h.out.Probes, h.out.Echoes = h.out.Replies[:0], h.out.Events[:0], nil, nil
 	if failed {
 		undo = h.Abandon()
 		undo.Replies += len(g.Replies)

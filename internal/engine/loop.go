@@ -76,6 +76,9 @@ func (e *Engine) batch(in input) {
 	for i := range in.batch.ARPs {
 		e.handleARP(now, &in.batch.ARPs[i])
 	}
+	for i := range in.batch.Echoes {
+		e.handleEcho(now, &in.batch.Echoes[i])
+	}
 	in.from.free <- in.batch
 	e.perform(now, e.serving.Settle(now))
 	e.traceCounts(now)
@@ -93,6 +96,11 @@ func (e *Engine) handle(now lease.Instant, p *wire.Packet) {
 func (e *Engine) handleARP(now lease.Instant, a *wire.ARP) {
 	defer e.guard("handle ARP", nil)
 	e.serving.ARP(now, a)
+}
+
+func (e *Engine) handleEcho(now lease.Instant, m *wire.Echo) {
+	defer e.guard("handle echo", nil)
+	e.serving.Echo(now, m)
 }
 
 // tick lets the core do what has become due.
@@ -161,6 +169,9 @@ func (e *Engine) perform(now lease.Instant, out Out) {
 	if len(out.Probes) > 0 {
 		e.probe(out.Probes)
 	}
+	if len(out.Echoes) > 0 {
+		e.sendEchoes(out.Echoes)
+	}
 	took := int64(0)
 	if out.Since != 0 {
 		took = now.M - out.Since
@@ -202,6 +213,23 @@ func (e *Engine) probe(as []wire.ARP) {
 			e.stats.sendFailed.Add(uint64(n))
 		}
 		as = as[n:]
+	}
+}
+
+// sendEchoes sends echo requests, in runs of the same port.
+func (e *Engine) sendEchoes(ms []wire.Echo) {
+	defer e.guard("send echo", nil)
+	for len(ms) > 0 {
+		n := 1
+		for n < len(ms) && ms[n].Link == ms[0].Link {
+			n++
+		}
+		failed := n
+		if s := e.port(ms[0].Link); s != nil {
+			failed, _ = s.port.SendEcho(ms[:n]) // no route is silence
+		}
+		e.stats.sendFailed.Add(uint64(failed))
+		ms = ms[n:]
 	}
 }
 

@@ -32,7 +32,7 @@ func (e *Engine) receive(s *served) error {
 			return nil
 		case err != nil:
 			return err
-		case in.batch == nil || len(in.packets)+len(b.ARPs) == 0: // a recovered panic, or nothing left
+		case in.batch == nil || len(in.packets)+len(b.ARPs)+len(b.Echoes) == 0: // a recovered panic, or nothing left
 			s.free <- b
 			continue
 		}
@@ -64,7 +64,7 @@ func (e *Engine) receiveOne(s *served, b *link.Batch) (in input, err error) {
 	}
 	if e.stopping.Load() {
 		in.packets = nil
-		b.ARPs = b.ARPs[:0]
+		b.ARPs, b.Echoes = b.ARPs[:0], b.Echoes[:0]
 		return in, nil
 	}
 	least := newcomer

@@ -30,7 +30,7 @@ const (
 // events of a virtual network. It belongs to one goroutine, reads no clock and calls
 // the store only in LoadServing; every call comes with the time, which never goes back on M.
 //
-// One round is: inputs (Packet, ARP, Tick, Call, …), then Settle, whose Out is
+// One round is: inputs (Packet, ARP, Echo, Tick, Call, …), then Settle, whose Out is
 // performed, then Next, whose Job is run somewhere and given to Answered, whose Out is
 // performed. Due says when the next Tick and Next are needed without an input.
 type Serving struct {
@@ -108,6 +108,9 @@ func (s *Serving) Packet(now lease.Instant, p *wire.Packet) (handled bool) {
 
 // ARP handles one ARP message.
 func (s *Serving) ARP(now lease.Instant, a *wire.ARP) { s.core.HandleARP(now, a, s.hold.Effects()) }
+
+// Echo handles one ICMP echo message.
+func (s *Serving) Echo(now lease.Instant, m *wire.Echo) { s.core.HandleEcho(now, m, s.hold.Effects()) }
 
 // Tick lets the core do what has become due.
 func (s *Serving) Tick(now lease.Instant) {

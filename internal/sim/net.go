@@ -19,7 +19,7 @@ type segment struct {
 }
 
 // nic is a network card and what the kernel behind it does by itself: it answers ARP
-// for the interface's addresses.
+// and ICMP echo requests for the interface's addresses.
 type nic struct {
 	w       *world
 	host    string
@@ -91,6 +91,14 @@ func (n *nic) sendARP(a wire.ARP) {
 	frame := link.AppendARP(nil, n.mac, &a)
 	n.w.emit(n.host, &trace.Frame{Link: n.seg.name, Sent: true, LinkID: n.id, SrcMAC: n.mac, DstMAC: wire.MAC(frame[:6]), ARP: &a})
 	n.transmit(frame)
+}
+
+// sendEcho sends an ICMP echo message to whoever on the segment has its destination.
+func (n *nic) sendEcho(m wire.Echo) {
+	if mac, ok := n.owner(m.Dst); ok {
+		n.ipID++
+		n.transmit(link.AppendEchoFrame(nil, n.mac, mac, n.ipID, &m))
+	}
 }
 
 // transmit carries a frame to every card that it is for; the dice decide what becomes
@@ -198,6 +206,11 @@ func (n *nic) deliver(frame []byte) {
 		if link.ParseARP(frame, &a) == link.BadNone && a.Op == 1 && n.owns(a.TargetIP) && a.SenderMAC != n.mac {
 			n.sendARP(wire.ARP{Link: n.id, Op: 2, SenderMAC: n.mac, SenderIP: a.TargetIP, TargetMAC: a.SenderMAC, TargetIP: a.SenderIP, To: a.SenderMAC})
 		}
+	}
+	var m wire.Echo
+	if link.ParseEcho(frame, &m) == link.BadNone && !m.Reply && n.owns(m.Dst) {
+		m.Reply, m.Src, m.Dst = true, m.Dst, m.Src
+		n.sendEcho(m)
 	}
 	if n.take != nil {
 		n.take(frame)

@@ -277,6 +277,9 @@ func (s *serverHost) handle(now lease.Instant, a arrival) {
 		s.serving.ARP(now, m)
 		s.w.emit(s.plan.Name, a.n.receivedARP(m))
 	}
+	for i := range s.batch.Echoes {
+		s.serving.Echo(now, &s.batch.Echoes[i])
+	}
 }
 
 // settle lets go what need not wait and gives the disk its next work.
@@ -322,6 +325,14 @@ func (s *serverHost) perform(out engine.Out) {
 		}
 		if n := s.nic(a.Link); n != nil {
 			n.sendARP(a)
+		}
+	}
+	for _, m := range out.Echoes {
+		if !s.boundary() {
+			return
+		}
+		if n := s.nic(m.Link); n != nil {
+			n.sendEcho(m)
 		}
 	}
 	for i := range out.Events {
