@@ -149,8 +149,24 @@ func (p *parser) probation(f *file, n *yaml.Node) {
 }
 
 func (p *parser) conflictCheck(f *file, n *yaml.Node) {
-	if w, ok := p.word(n, "arp", "off"); ok {
-		f.settings.ConflictCheck = w == "arp"
+	if n.Kind != yaml.SequenceNode {
+		if w, ok := p.word(n, "arp", "icmp", "off"); ok {
+			f.settings.ConflictCheck, f.settings.EchoCheck = w == "arp", w == "icmp"
+		}
+		return
+	}
+	if len(n.Content) == 0 {
+		p.errorf(n, "choice", "write off, arp or [arp, icmp]", "the list is empty")
+		return
+	}
+	f.settings.ConflictCheck, f.settings.EchoCheck = false, false
+	for _, item := range n.Content {
+		switch w, _ := p.word(item, "arp", "icmp"); w {
+		case "arp":
+			f.settings.ConflictCheck = true
+		case "icmp":
+			f.settings.EchoCheck = true
+		}
 	}
 }
 

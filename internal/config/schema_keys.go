@@ -16,7 +16,7 @@ func vocabulary() map[string]value {
 		"offer-lifetime":           duration,
 		"lease-grace":              either(words("auto"), duration),
 		"decline-probation-period": duration,
-		"conflict-check":           words("arp", "off"),
+		"conflict-check":           either(words("arp", "icmp", "off"), many(words("arp", "icmp"))),
 		"match-client-id":          boolean,
 		"rapid-commit":             boolean,
 		"lease-database":           mappingOf(databaseKeys),
