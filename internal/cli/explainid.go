@@ -11,6 +11,7 @@ import (
 	"lessor/internal/client"
 	"lessor/internal/config"
 	"lessor/internal/event"
+	"lessor/internal/relay"
 	"lessor/internal/server"
 	"lessor/internal/spell"
 )
@@ -37,16 +38,22 @@ func entries() []entry {
 			all = append(all, entry{ID: r.String(), Kind: "reason", Meaning: sentence(r.Text())})
 		}
 	}
-	for r := client.None + 1; r < client.NumReasons; r++ {
-		i := slices.IndexFunc(all, func(e entry) bool { return e.ID == r.String() })
+	also := func(of, id, text string) {
+		i := slices.IndexFunc(all, func(e entry) bool { return e.ID == id })
 		switch {
 		case i < 0:
-			all = append(all, entry{ID: r.String(), Kind: "reason of the client", Meaning: sentence(r.Text())})
-		case all[i].Kind == "reason":
-			all[i].Meaning += " In the client: " + r.Text() + "."
-		default: // one reason with two texts
-			all[i].Meaning += " Or: " + r.Text() + "."
+			all = append(all, entry{ID: id, Kind: "reason of the " + of, Meaning: sentence(text)})
+		case all[i].Kind == "reason of the "+of: // one reason with two texts
+			all[i].Meaning += " Or: " + text + "."
+		case !strings.EqualFold(all[i].Meaning, text+"."):
+			all[i].Meaning += " In the " + of + ": " + text + "."
 		}
+	}
+	for r := client.None + 1; r < client.NumReasons; r++ {
+		also("client", r.String(), r.Text())
+	}
+	for r := relay.None + 1; r < relay.NumReasons; r++ {
+		also("relay agent", r.String(), r.Text())
 	}
 	for _, id := range slices.Sorted(maps.Keys(config.Messages)) {
 		all = append(all, entry{ID: id, Kind: "fault of a configuration", Meaning: config.Messages[id]})

@@ -10,6 +10,7 @@ import (
 
 	"lessor/internal/client"
 	"lessor/internal/event"
+	"lessor/internal/relay"
 	"lessor/internal/server"
 )
 
@@ -27,6 +28,12 @@ func TestMessagesDocument(t *testing.T) {
 		}
 	}, func(yield func(id, text string) bool) {
 		for r := client.None + 1; r < client.NumReasons; r++ {
+			if !yield(r.String(), r.Text()) {
+				return
+			}
+		}
+	}, func(yield func(id, text string) bool) {
+		for r := relay.None + 1; r < relay.NumReasons; r++ {
 			if !yield(r.String(), r.Text()) {
 				return
 			}

@@ -54,6 +54,14 @@ const (
 	StoreSlow
 	StoreHealed
 
+	RelayStarted
+	RelayStopped
+	RelayDrop
+	AgentInfoOmitted
+	SendFailed
+	ServerUnreachable
+	GIAddrMissing
+
 	Suppressed
 	PanicRecovered
 	WatchdogLate
@@ -110,6 +118,14 @@ var messages = [numIDs]Message{
 	StoreSlow:    {"STORE_SLOW", slog.LevelError, "a commit takes very long, replies are waiting for it", "The disk has not answered a sync for a second or more.", "Look at the disk: a failing device, or another program that writes much."},
 	StoreHealed:  {"STORE_HEALED", slog.LevelInfo, "the lease store commits again", "The store is whole again: leases are given as usual.", "Nothing."},
 
+	RelayStarted:      {"RELAY_STARTED", slog.LevelInfo, "relaying", "The relay agent's sockets are open: requests of every interface that is ready go to the servers.", "Nothing."},
+	RelayStopped:      {"RELAY_STOPPED", slog.LevelInfo, "relaying no more", "A signal asked the relay agent to end. Its sockets are closed.", "Nothing."},
+	RelayDrop:         {"RELAY_DROP", slog.LevelDebug, "not relayed", "The relay agent dropped a message. The reason says why; each reason is counted, and has a line once in ten seconds.", "Look up the reason in the table below."},
+	AgentInfoOmitted:  {"AGENT_INFO_OMITTED", slog.LevelWarn, "relayed without option 82", "A request had no room for the option 82 that the relay agent should add (RFC 3046 2.1). It was relayed without it. The line is written once in ten seconds.", "Make circuit-id, remote-id and subscriber-id shorter, or the MTU towards the servers larger."},
+	SendFailed:        {"SEND_FAILED", slog.LevelWarn, "a message could not be sent", "The kernel refused a message. The count is that of all since the start; the line is written once in ten seconds.", "Do what the error says: mostly there is no route to the server."},
+	ServerUnreachable: {"SERVER_UNREACHABLE", slog.LevelWarn, "no route to a server", "The relay agent's host has no route to a server. Its requests go to the other servers only.", "Add a route: \"ip route get\" shows which one is used."},
+	GIAddrMissing:     {"GIADDR_MISSING", slog.LevelWarn, "giaddr is no address of this host", "Servers send their answers to giaddr. This host does not have that address, so that they do not arrive.", "Add the address to an interface (a loopback address will do), or correct giaddr."},
+
 	Suppressed:     {"LOG_SUPPRESSED", slog.LevelWarn, "lines left out", "More than 100 lines a second of one kind, or more than the log could write. The count says how many were left out.", "Nothing. The counters of \"lessor status\" hold all of them."},
 	PanicRecovered: {"PANIC_RECOVERED", slog.LevelError, "a fault in Lessor, one input was dropped", "The program met a state it should never be in. It dropped the input that led there and went on.", "Report it with the stack in the line."},
 	WatchdogLate:   {"WATCHDOG_LATE", slog.LevelError, "the server did not answer its watchdog in time", "The loop that answers packets is stuck or starved. systemd restarts the unit when it lasts.", "Look at the machine's load; if it repeats, report it."},
@@ -128,8 +144,8 @@ func (id ID) Message() *Message {
 func (id ID) String() string { return id.Message().Name }
 
 // Catalogue is docs/messages.md: every message and every reason, from the tables
-// of the program. server and client yield id and text of each reason of the two.
-func Catalogue(server, client func(yield func(id, text string) bool)) string {
+// of the program. server, client and relay yield id and text of each reason of the three.
+func Catalogue(server, client, relay func(yield func(id, text string) bool)) string {
 	var b strings.Builder
 	b.WriteString("# Messages\n\nEvery line of the log carries one of these ids in its field `id`. This page is made from the\n" +
 		"table in `internal/event/messages.go`; a test compares the two.\n\n" +
@@ -152,5 +168,7 @@ func Catalogue(server, client func(yield func(id, text string) bool)) string {
 	table(server)
 	b.WriteString("\n## Reasons of the client\n\nWhy the state of `lessor client` changed, why a message did not count, and why an option of a lease is not used.\n")
 	table(client)
+	b.WriteString("\n## Reasons of the relay agent\n\nWhy `lessor relay` dropped a message, or relayed a request without option 82.\n")
+	table(relay)
 	return b.String()
 }

@@ -63,6 +63,7 @@ func Lessor() Rules {
 			"internal/client/run": {"dhcp4", "internal/clock", "internal/wire", "internal/lease", "internal/link", "internal/event",
 				"internal/local", "internal/client", "internal/client/setup"},
 			"internal/relay":        {"dhcp4", "internal/wire", "internal/lease", "internal/template"},
+			"internal/relay/run":    {"dhcp4", "internal/wire", "internal/lease", "internal/link", "internal/event", "internal/local", "internal/relay"},
 			"internal/netlab":       {"dhcp4", "internal/wire"},
 			"internal/cli":          {"*"},
 			"internal/spell":        {},

@@ -193,6 +193,15 @@ func (a *Agent) downstream(name string) *Downstream {
 // is 1500 until then.
 func (a *Agent) SetMTU(octets int) { a.mtu = octets }
 
+// Interface returns what the configuration says of an interface that is ready, nil when it is
+// none of them, and the giaddr of its requests.
+func (a *Agent) Interface(id wire.LinkID) (d *Downstream, giaddr dhcp4.Addr) {
+	if l := a.linkOf(id); l != nil {
+		return l.d, l.giaddr
+	}
+	return nil, 0
+}
+
 // Counters are the agent's. They are not to be changed.
 func (a *Agent) Counters() *Counters { return &a.count }
 
