@@ -7,28 +7,38 @@ import (
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/env"
 	"cel.dev/cel-go/common/operators"
+	"cel.dev/cel-go/common/overloads"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 )
 
-// functions are what of CEL's standard library an expression may use. What is not
-// here cannot be written: maps, times, types, conversions that can be dear.
-var functions = []string{
-	operators.LogicalAnd, operators.LogicalOr, operators.LogicalNot, operators.Conditional, operators.NotStrictlyFalse,
-	operators.Equals, operators.NotEquals, operators.Less, operators.LessEquals, operators.Greater, operators.GreaterEquals,
-	operators.Add, operators.Subtract, operators.Multiply, operators.Divide, operators.Modulo, operators.Negate,
-	operators.In, operators.Index,
-	"size", "startsWith", "endsWith", "contains", "matches",
+// functions are what of CEL's standard library an expression may use, with their
+// overloads; none means all. What is not here cannot be written: maps, times, types,
+// conversions that can be dear.
+var functions = map[string][]string{
+	operators.LogicalAnd: nil, operators.LogicalOr: nil, operators.LogicalNot: nil, operators.Conditional: nil, operators.NotStrictlyFalse: nil,
+	operators.Equals: nil, operators.NotEquals: nil,
+	operators.Less:          {overloads.LessInt64, overloads.LessString, overloads.LessBytes},
+	operators.LessEquals:    {overloads.LessEqualsInt64, overloads.LessEqualsString, overloads.LessEqualsBytes},
+	operators.Greater:       {overloads.GreaterInt64, overloads.GreaterString, overloads.GreaterBytes},
+	operators.GreaterEquals: {overloads.GreaterEqualsInt64, overloads.GreaterEqualsString, overloads.GreaterEqualsBytes},
+	operators.Add:           {overloads.AddInt64, overloads.AddString, overloads.AddBytes},
+	operators.Subtract:      {overloads.SubtractInt64}, operators.Multiply: {overloads.MultiplyInt64}, operators.Divide: {overloads.DivideInt64},
+	operators.Modulo: {overloads.ModuloInt64}, operators.Negate: {overloads.NegateInt64},
+	operators.In: {overloads.InList}, operators.Index: {overloads.IndexList},
+	"size":       {overloads.SizeString, overloads.SizeBytes, overloads.SizeList, overloads.SizeStringInst, overloads.SizeBytesInst, overloads.SizeListInst},
+	"startsWith": nil, "endsWith": nil, "contains": nil, "matches": {overloads.MatchesString},
 }
-
-// answered is the function that general.go puts around what may have no answer.
-const answered = "@answered"
 
 // baseEnv declares the language; each expression adds the variables that it uses.
 var baseEnv = sync.OnceValues(func() (*cel.Env, error) {
 	subset := env.NewLibrarySubset().AddIncludedMacros(operators.Exists, operators.All)
-	for _, f := range functions {
-		subset.AddIncludedFunctions(&env.Function{Name: f})
+	for name, ids := range functions {
+		f := &env.Function{Name: name}
+		for _, id := range ids {
+			f.Overloads = append(f.Overloads, &env.Overload{ID: id})
+		}
+		subset.AddIncludedFunctions(f)
 	}
 	return cel.NewCustomEnv(
 		cel.StdLib(cel.StdLibSubset(subset)),
@@ -47,18 +57,8 @@ var baseEnv = sync.OnceValues(func() (*cel.Env, error) {
 		cel.Function("substring",
 			cel.MemberOverload("substring_from", []*cel.Type{cel.StringType, cel.IntType}, cel.StringType, cel.FunctionBinding(celSubstring)),
 			cel.MemberOverload("substring_from_to", []*cel.Type{cel.StringType, cel.IntType, cel.IntType}, cel.StringType, cel.FunctionBinding(celSubstring))),
-		cel.Function(answered,
-			cel.Overload("answered_bool", []*cel.Type{cel.BoolType}, cel.BoolType, cel.OverloadIsNonStrict(), cel.UnaryBinding(answer))),
 	)
 })
-
-// answer is false for what has no answer.
-func answer(v ref.Val) ref.Val {
-	if b, ok := v.(types.Bool); ok {
-		return b
-	}
-	return types.False
-}
 
 func onText(f func(string) string) func(ref.Val) ref.Val {
 	return func(v ref.Val) ref.Val {

@@ -283,17 +283,23 @@ func appendHex(dst, b []byte) []byte {
 	return dst
 }
 
-// eachText calls yield with each item of a leaf of kindTexts until it returns false.
-// Nothing is yielded of a value that has not the right form.
-func (l *leaf) eachText(f *policy.Facts, yield func(string) bool) *NoValue {
+// each calls yield with each item of a list until it returns false. Nothing is yielded
+// of a value that has not the right form.
+func (l *leaf) each(f *policy.Facts, yield func(item) bool) *NoValue {
 	b, why := l.get(f)
 	if why != nil {
 		return why
 	}
 	switch l.form {
+	case formBool, formUint, formInt:
+		for ; len(b) > 0; b = b[l.width:] {
+			if !yield(item{n: l.number(b)}) {
+				return nil
+			}
+		}
 	case formAddr, formAddr6:
 		for ; len(b) > 0; b = b[l.width:] {
-			if !yield(addrText(b[:l.width])) {
+			if !yield(item{s: addrText(b[:l.width])}) {
 				return nil
 			}
 		}
@@ -302,12 +308,12 @@ func (l *leaf) eachText(f *policy.Facts, yield func(string) bool) *NoValue {
 	case formUserClass:
 		eachUserClass(b, yield)
 	default: // text has no lists but of one
-		yield(view(bytes.TrimRight(b, "\x00")))
+		yield(item{s: view(bytes.TrimRight(b, "\x00"))})
 	}
 	return nil
 }
 
-func (l *leaf) eachName(b []byte, yield func(string) bool) *NoValue {
+func (l *leaf) eachName(b []byte, yield func(item) bool) *NoValue {
 	var names []string
 	for pos := 0; pos < len(b); {
 		name, after, ok := dhcp4.AppendName(nil, b, pos, false)
@@ -319,7 +325,7 @@ func (l *leaf) eachName(b []byte, yield func(string) bool) *NoValue {
 		}
 	}
 	for _, n := range names {
-		if !yield(n) {
+		if !yield(item{s: n}) {
 			break
 		}
 	}
@@ -328,18 +334,18 @@ func (l *leaf) eachName(b []byte, yield func(string) bool) *NoValue {
 
 // eachUserClass yields the classes in option 77: each with its length before it (RFC
 // 3004 4) or, when the lengths do not add up, the whole of it as one text.
-func eachUserClass(b []byte, yield func(string) bool) {
+func eachUserClass(b []byte, yield func(item) bool) {
 	rest := b
 	for len(rest) > 0 && rest[0] > 0 && len(rest) > int(rest[0]) {
 		rest = rest[1+int(rest[0]):]
 	}
 	if len(rest) > 0 {
-		yield(view(bytes.TrimRight(b, "\x00")))
+		yield(item{s: view(bytes.TrimRight(b, "\x00"))})
 		return
 	}
 	for len(b) > 0 {
 		n := 1 + int(b[0])
-		if !yield(view(b[1:n])) {
+		if !yield(item{s: view(b[1:n])}) {
 			return
 		}
 		b = b[n:]

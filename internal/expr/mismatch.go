@@ -115,10 +115,8 @@ func (c *compiler) wrongComparison(op string, a, b ast.Expr) *Error {
 		fix = fmt.Sprintf("write hex(%s) %s \"01:02:…\", or %s b%s", name, sign, sign, value)
 	case sk == kindText && ok == kindOctets:
 		fix = fmt.Sprintf("write %s %s", sign, strings.TrimLeft(value, "bB"))
-	case sk == kindBool && ok != kindBool:
+	case sk == kindBool:
 		fix = fmt.Sprintf("write %s, or !%s", name, name)
-	case sk == kindBool && sign != "":
-		fix = "only == and != compare what is true or false"
 	}
 	return c.errorAt(o, fmt.Sprintf("%s is %s", name, what), fix)
 }

@@ -86,8 +86,9 @@ const (
 )
 
 // resolve gives the names in the tree their meaning: option["x"], relay["x"], "x" in
-// option and member("x") become single names that stand for leaves.
-func (c *compiler) resolve(e ast.Expr) *Error {
+// option and member("x") become single names that stand for leaves. within says that e
+// stands in exists or all.
+func (c *compiler) resolve(e ast.Expr, within bool) *Error {
 	switch e.Kind() {
 	case ast.IdentKind:
 		return c.resolveIdent(e)
@@ -95,13 +96,21 @@ func (c *compiler) resolve(e ast.Expr) *Error {
 		if done, err := c.resolveCall(e); done || err != nil {
 			return err
 		}
+	case ast.ComprehensionKind:
+		if within {
+			return c.errorAt(e, "exists and all cannot stand within each other", "use two classes, and member(\"…\")")
+		}
+		if name := e.AsComprehension().IterVar(); variableNamed(name) != nil {
+			return c.errorAt(e, fmt.Sprintf("%q has a meaning of its own, and cannot be a name for the items", name), "choose another, such as x")
+		}
+		within = true
 	case ast.SelectKind:
 		return c.refuseSelect(e)
 	case ast.MapKind, ast.StructKind:
 		return c.errorAt(e, "braces have no meaning here", "write lists in brackets: [1, 2]")
 	}
 	for _, sub := range children(e) {
-		if err := c.resolve(sub); err != nil {
+		if err := c.resolve(sub, within); err != nil {
 			return err
 		}
 	}

@@ -11,32 +11,53 @@ import (
 )
 
 // The closures that expressions become. A *NoValue says what is missing; a test is
-// false then, or, of "!=", true. A text may alias the facts.
+// false then, or, of "!=", true. A text may alias the facts. item is that of exists and
+// all, in the body of which it has a value.
 type (
-	test   func(*policy.Facts) (bool, *NoValue)
-	text   func(*policy.Facts) (string, *NoValue)
-	number func(*policy.Facts) (int64, *NoValue)
+	test   func(f *policy.Facts, x item) (bool, *NoValue)
+	text   func(f *policy.Facts, x item) (string, *NoValue)
+	number func(f *policy.Facts, x item) (int64, *NoValue)
+	list   func(f *policy.Facts, x item) ([]item, *NoValue)
 )
 
-// test compiles an expression whose truth is wanted; ok is false when it is left to
-// the interpreter.
-func (c *compiler) test(e ast.Expr) (t test, ok bool) {
+// item is one item of a list: text or octets, or a number, 0 and 1 for false and true.
+type item struct {
+	s string
+	n int64
+}
+
+// test compiles an expression that is true or false; nil is left by whatever has no
+// meaning, with c.failed set.
+func (c *compiler) test(e ast.Expr) test {
 	switch e.Kind() {
 	case ast.LiteralKind:
-		b, ok := e.AsLiteral().(types.Bool)
-		return func(*policy.Facts) (bool, *NoValue) { return bool(b), nil }, ok
-	case ast.IdentKind:
-		l := c.leaf(e)
-		if l == nil || l.kind() != kindBool {
-			return nil, false
+		if b, ok := e.AsLiteral().(types.Bool); ok {
+			return func(*policy.Facts, item) (bool, *NoValue) { return bool(b), nil }
 		}
-		return l.bool, true
+	case ast.IdentKind:
+		if c.kind(e) != kindBool {
+			break
+		}
+		if l := c.leaf(e); l != nil {
+			return func(f *policy.Facts, _ item) (bool, *NoValue) { return l.bool(f) }
+		}
+		if c.isItem(e) {
+			return func(_ *policy.Facts, x item) (bool, *NoValue) { return x.n != 0, nil }
+		}
 	case ast.ComprehensionKind:
 		return c.quantifier(e.AsComprehension())
 	case ast.CallKind:
-		return c.call(e.AsCall())
+		return c.testCall(e)
 	}
-	return nil, false
+	return fail[test](c, e)
+}
+
+// fail notes that e has no meaning; the first such place counts.
+func fail[T any](c *compiler, e ast.Expr) (none T) {
+	if c.failed == nil {
+		c.failed = c.errorAt(e, orThis(c.show(e))+" has no meaning here", "docs/classes.md lists what there is")
+	}
+	return none
 }
 
 // leaf returns the leaf that e stands for, or nil.
@@ -47,57 +68,60 @@ func (c *compiler) leaf(e ast.Expr) *leaf {
 	return c.leaves[e.AsIdent()]
 }
 
-func (c *compiler) call(call ast.CallExpr) (test, bool) {
-	args := call.Args()
+// isItem reports whether e is the variable of exists or all.
+func (c *compiler) isItem(e ast.Expr) bool {
+	return e.Kind() == ast.IdentKind && c.itemName != "" && e.AsIdent() == c.itemName
+}
+
+func (c *compiler) testCall(e ast.Expr) test {
+	call := e.AsCall()
+	args := children(e)
 	switch call.FunctionName() {
 	case operators.LogicalAnd:
-		return c.both(args)
+		return logic(c.test(args[0]), c.test(args[1]), false)
 	case operators.LogicalOr:
-		return c.either(args)
+		return logic(c.test(args[0]), c.test(args[1]), true)
 	case operators.LogicalNot:
-		t, ok := c.test(args[0])
-		return func(f *policy.Facts) (bool, *NoValue) {
-			b, why := t(f)
-			return !b, why
-		}, ok
+		return not(c.test(args[0]))
 	case operators.Conditional:
-		cond, ok1 := c.test(args[0])
-		yes, ok2 := c.test(args[1])
-		no, ok3 := c.test(args[2])
-		return func(f *policy.Facts) (bool, *NoValue) {
-			b, why := cond(f)
-			next := no
-			if b {
-				next = yes
-			}
-			b, why2 := next(f)
-			return b, first(why, why2)
-		}, ok1 && ok2 && ok3
+		return conditional(c.test(args[0]), c.test(args[1]), c.test(args[2]))
 	case operators.Equals:
 		return c.equal(args[0], args[1])
 	case operators.NotEquals:
-		t, ok := c.equal(args[0], args[1])
-		return func(f *policy.Facts) (bool, *NoValue) {
-			b, why := t(f)
-			return !b, why
-		}, ok
+		return not(c.equal(args[0], args[1]))
 	case operators.Less, operators.LessEquals, operators.Greater, operators.GreaterEquals:
 		return c.ordered(call.FunctionName(), args[0], args[1])
 	case operators.In:
 		return c.in(args[0], args[1])
+	case operators.Index:
+		if c.kind(args[0]) == kindBools {
+			n := c.index(args[0], args[1])
+			return func(f *policy.Facts, x item) (bool, *NoValue) {
+				it, why := n(f, x)
+				return it.n != 0, why
+			}
+		}
 	case "startsWith", "endsWith", "contains":
-		if call.IsMemberFunction() {
-			return c.part(call.FunctionName(), call.Target(), args[0])
-		}
+		return c.part(call.FunctionName(), args[0], args[1])
 	case "matches":
-		if call.IsMemberFunction() {
-			return c.matches(call.Target(), args[0])
-		}
+		return c.matches(args[0], args[1])
 	}
-	return nil, false
+	return fail[test](c, e)
 }
 
-// first is the reason that is told: of the value that was asked for first.
+// logic is a && b, or a || b when decides is true: the value of a that decides alone.
+// The reason that is told is that of the value that was asked for first.
+func logic(a, b test, decides bool) test {
+	return func(f *policy.Facts, x item) (bool, *NoValue) {
+		ok, why := a(f, x)
+		if ok == decides {
+			return ok, why
+		}
+		ok, why2 := b(f, x)
+		return ok, first(why, why2)
+	}
+}
+
 func first(a, b *NoValue) *NoValue {
 	if a != nil {
 		return a
@@ -105,180 +129,162 @@ func first(a, b *NoValue) *NoValue {
 	return b
 }
 
-func (c *compiler) tests(list []ast.Expr) ([]test, bool) {
-	out := make([]test, len(list))
-	for i, e := range list {
-		t, ok := c.test(e)
-		if !ok {
-			return nil, false
+func not(t test) test {
+	return func(f *policy.Facts, x item) (bool, *NoValue) {
+		ok, why := t(f, x)
+		return !ok, why
+	}
+}
+
+func conditional(cond, yes, no test) test {
+	return func(f *policy.Facts, x item) (bool, *NoValue) {
+		ok, why := cond(f, x)
+		next := no
+		if ok {
+			next = yes
 		}
-		out[i] = t
+		ok, why2 := next(f, x)
+		return ok, first(why, why2)
 	}
-	return out, true
-}
-
-func (c *compiler) both(args []ast.Expr) (test, bool) {
-	list, ok := c.tests(args)
-	if ok && len(list) == 2 {
-		a, b := list[0], list[1]
-		return func(f *policy.Facts) (bool, *NoValue) {
-			ok, why := a(f)
-			if !ok {
-				return false, why
-			}
-			ok, why2 := b(f)
-			return ok, first(why, why2)
-		}, true
-	}
-	return nil, false
-}
-
-func (c *compiler) either(args []ast.Expr) (test, bool) {
-	list, ok := c.tests(args)
-	if ok && len(list) == 2 {
-		a, b := list[0], list[1]
-		return func(f *policy.Facts) (bool, *NoValue) {
-			ok, why := a(f)
-			if ok {
-				return true, why
-			}
-			ok, why2 := b(f)
-			return ok, first(why, why2)
-		}, true
-	}
-	return nil, false
 }
 
 // equal compiles a == b.
-func (c *compiler) equal(a, b ast.Expr) (test, bool) {
+func (c *compiler) equal(a, b ast.Expr) test {
 	if c.constant(a) && !c.constant(b) {
-		a, b = b, a // whose value is missing stays the same: a constant never is
+		a, b = b, a // the value that may be missing comes first
 	}
 	switch c.kind(a) {
 	case kindText, kindOctets:
-		if want, ok := constantText(b); ok {
-			if t := c.equalForm(a, want); t != nil {
-				return t, true
-			}
-			x, ok := c.text(a)
-			return func(f *policy.Facts) (bool, *NoValue) {
-				s, why := x(f)
-				return why == nil && s == want, why
-			}, ok
-		}
-		x, ok1 := c.text(a)
-		y, ok2 := c.text(b)
-		return func(f *policy.Facts) (bool, *NoValue) {
-			s, why := x(f)
-			if why != nil {
-				return false, why
-			}
-			t, why := y(f)
-			return why == nil && s == t, why
-		}, ok1 && ok2
+		return c.equalText(a, b)
 	case kindInt:
-		x, ok1 := c.number(a)
-		y, ok2 := c.number(b)
-		return func(f *policy.Facts) (bool, *NoValue) {
-			m, why := x(f)
+		x, y := c.number(a), c.number(b)
+		return func(f *policy.Facts, it item) (bool, *NoValue) {
+			m, why := x(f, it)
 			if why != nil {
 				return false, why
 			}
-			n, why := y(f)
+			n, why := y(f, it)
 			return why == nil && m == n, why
-		}, ok1 && ok2
-	case kindInts:
-		return c.equalInts(a, b)
-	case kindTexts:
-		return c.equalTexts(a, b)
+		}
+	case kindInts, kindTexts, kindBools:
+		return c.equalList(a, b)
+	case kindBool:
+		if c.failed == nil {
+			c.failed = c.wrongComparison(operators.Equals, a, b)
+		}
 	}
-	return nil, false
+	return fail[test](c, a)
 }
 
-// equalForm compares values that are text only in the expression by their octets; nil
-// where a is not such a value.
-func (c *compiler) equalForm(a ast.Expr, want string) test {
+func (c *compiler) equalText(a, b ast.Expr) test {
+	x := c.text(a)
+	want, ok := constantText(b)
+	if !ok {
+		y := c.text(b)
+		return func(f *policy.Facts, it item) (bool, *NoValue) {
+			s, why := x(f, it)
+			if why != nil {
+				return false, why
+			}
+			t, why := y(f, it)
+			return why == nil && s == t, why
+		}
+	}
+	// Text that a value is only in the expression is not made for a comparison.
 	if raw := c.hexed(a); raw != nil {
-		return func(f *policy.Facts) (bool, *NoValue) {
+		return func(f *policy.Facts, _ item) (bool, *NoValue) {
 			b, why := raw(f)
 			return why == nil && hexEqual(b, want), why
 		}
 	}
+	if t := c.equalAddr(a, want); t != nil {
+		return t
+	}
+	return func(f *policy.Facts, it item) (bool, *NoValue) {
+		s, why := x(f, it)
+		return why == nil && s == want, why
+	}
+}
+
+// equalAddr compares an address with a constant; nil where a is none.
+func (c *compiler) equalAddr(a ast.Expr, want string) test {
 	l := c.leaf(a)
 	if l == nil || l.form != formAddr || l.list {
 		return nil
 	}
 	addr, ok := addrConstant(want)
 	if l.addr != nil {
-		return func(f *policy.Facts) (bool, *NoValue) { return ok && l.addr(f) == addr, nil }
+		return func(f *policy.Facts, _ item) (bool, *NoValue) { return ok && l.addr(f) == addr, nil }
 	}
 	four := addr.As4()
-	return func(f *policy.Facts) (bool, *NoValue) {
+	return func(f *policy.Facts, _ item) (bool, *NoValue) {
 		b, why := l.get(f)
 		return why == nil && ok && string(b) == string(four[:]), why
 	}
 }
 
-// equalInts compares a list of numbers with one of constants.
-func (c *compiler) equalInts(a, b ast.Expr) (test, bool) {
+// equalList compares two lists. A list of numbers as it came needs no copy to be
+// compared with constants.
+func (c *compiler) equalList(a, b ast.Expr) test {
 	l, want := c.leaf(a), constantInts(b)
-	if l == nil || want == nil {
-		return nil, false
+	if l != nil && want != nil && l.kind() == kindInts {
+		return func(f *policy.Facts, _ item) (bool, *NoValue) {
+			b, why := l.get(f)
+			if why != nil || len(b) != l.width*len(want) {
+				return false, why
+			}
+			for i, n := range want {
+				if l.number(b[i*l.width:]) != n {
+					return false, nil
+				}
+			}
+			return true, nil
+		}
 	}
-	return func(f *policy.Facts) (bool, *NoValue) {
-		b, why := l.get(f)
-		if why != nil || len(b) != l.width*len(want) {
+	x, y := c.list(a), c.list(b)
+	return func(f *policy.Facts, it item) (bool, *NoValue) {
+		s, why := x(f, it)
+		if why != nil {
 			return false, why
 		}
-		for i, n := range want {
-			if l.number(b[i*l.width:]) != n {
+		t, why := y(f, it)
+		if why != nil || len(s) != len(t) {
+			return false, why
+		}
+		for i := range s {
+			if s[i] != t[i] {
 				return false, nil
 			}
 		}
 		return true, nil
-	}, true
-}
-
-// equalTexts compares a list of texts with one of constants.
-func (c *compiler) equalTexts(a, b ast.Expr) (test, bool) {
-	l, want := c.leaf(a), constantTexts(b)
-	if l == nil || want == nil {
-		return nil, false
 	}
-	return func(f *policy.Facts) (bool, *NoValue) {
-		n, same := 0, true
-		why := l.eachText(f, func(s string) bool {
-			same = n < len(want) && want[n] == s
-			n++
-			return same
-		})
-		return why == nil && same && n == len(want), why
-	}, true
 }
 
 // ordered compiles <, <=, > and >=.
-func (c *compiler) ordered(op string, a, b ast.Expr) (test, bool) {
+func (c *compiler) ordered(op string, a, b ast.Expr) test {
+	var less, equal, greater bool // what each order of a and b makes of the test
+	switch op {
+	case operators.Less:
+		less = true
+	case operators.LessEquals:
+		less, equal = true, true
+	case operators.Greater:
+		greater = true
+	default:
+		greater, equal = true, true
+	}
 	holds := func(order int) bool {
-		switch op {
-		case operators.Less:
-			return order < 0
-		case operators.LessEquals:
-			return order <= 0
-		case operators.Greater:
-			return order > 0
-		}
-		return order >= 0
+		return order < 0 && less || order == 0 && equal || order > 0 && greater
 	}
 	switch c.kind(a) {
 	case kindInt:
-		x, ok1 := c.number(a)
-		y, ok2 := c.number(b)
-		return func(f *policy.Facts) (bool, *NoValue) {
-			m, why := x(f)
+		x, y := c.number(a), c.number(b)
+		return func(f *policy.Facts, it item) (bool, *NoValue) {
+			m, why := x(f, it)
 			if why != nil {
 				return false, why
 			}
-			n, why := y(f)
+			n, why := y(f, it)
 			order := 0
 			if m < n {
 				order = -1
@@ -286,18 +292,17 @@ func (c *compiler) ordered(op string, a, b ast.Expr) (test, bool) {
 				order = 1
 			}
 			return why == nil && holds(order), why
-		}, ok1 && ok2
+		}
 	case kindText, kindOctets:
-		x, ok1 := c.text(a)
-		y, ok2 := c.text(b)
-		return func(f *policy.Facts) (bool, *NoValue) {
-			s, why := x(f)
+		x, y := c.text(a), c.text(b)
+		return func(f *policy.Facts, it item) (bool, *NoValue) {
+			s, why := x(f, it)
 			if why != nil {
 				return false, why
 			}
-			t, why := y(f)
+			t, why := y(f, it)
 			return why == nil && holds(strings.Compare(s, t)), why
-		}, ok1 && ok2
+		}
 	}
-	return nil, false
+	return fail[test](c, a)
 }

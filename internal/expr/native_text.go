@@ -2,7 +2,6 @@ package expr
 
 import (
 	"regexp"
-	"slices"
 	"strings"
 
 	"cel.dev/cel-go/common/ast"
@@ -13,106 +12,129 @@ import (
 	"lessor/internal/policy"
 )
 
+// maxText is how many octets a text may have that is made of others.
+const maxText = 4096
+
+var (
+	longText = &NoValue{"the text", "is too long for a test"}
+	noSuch   = &NoValue{"substring", "goes past the end of the text"}
+)
+
 // text compiles an expression for text or octets.
-func (c *compiler) text(e ast.Expr) (text, bool) {
+func (c *compiler) text(e ast.Expr) text {
 	if s, ok := constantText(e); ok {
-		return func(*policy.Facts) (string, *NoValue) { return s, nil }, true
+		return func(*policy.Facts, item) (string, *NoValue) { return s, nil }
 	}
-	if raw := c.hexed(e); raw != nil {
-		return func(f *policy.Facts) (string, *NoValue) {
-			b, why := raw(f)
-			if why != nil {
-				return "", why
-			}
-			return view(appendHex(make([]byte, 0, 3*len(b)), b)), nil
-		}, true
+	if k := c.kind(e); k != kindText && k != kindOctets {
+		return fail[text](c, e)
 	}
 	if l := c.leaf(e); l != nil {
-		return l.str, l.kind() == kindText || l.kind() == kindOctets
+		return func(f *policy.Facts, _ item) (string, *NoValue) { return l.str(f) }
+	}
+	if c.isItem(e) {
+		return func(_ *policy.Facts, x item) (string, *NoValue) { return x.s, nil }
 	}
 	if e.Kind() != ast.CallKind {
-		return nil, false
+		return fail[text](c, e)
 	}
-	call := e.AsCall()
 	args := children(e)
-	switch call.FunctionName() {
+	switch e.AsCall().FunctionName() {
 	case operators.Add:
-		return c.joined(args[0], args[1])
+		return joined(c.text(args[0]), c.text(args[1]))
 	case operators.Conditional:
-		return c.chosen(args[0], args[1], args[2])
+		return chosen(c.test(args[0]), c.text(args[1]), c.text(args[2]))
+	case operators.Index:
+		n := c.index(args[0], args[1])
+		return func(f *policy.Facts, x item) (string, *NoValue) {
+			it, why := n(f, x)
+			return it.s, why
+		}
 	case "lowerAscii":
-		x, ok := c.text(args[0])
-		return func(f *policy.Facts) (string, *NoValue) {
-			s, why := x(f)
-			return lowerASCII(s), why
-		}, ok
+		return applied(c.text(args[0]), lowerASCII)
+	case "hex":
+		return applied(c.text(args[0]), hexOf)
 	case "substring":
 		return c.cut(args)
-	case "hex":
-		x, ok := c.text(args[0])
-		return func(f *policy.Facts) (string, *NoValue) {
-			s, why := x(f)
-			return hexOf(s), why
-		}, ok
 	case "string":
-		if c.kind(args[0]) == kindOctets {
-			return c.text(args[0])
+		if c.kind(args[0]) == kindInt {
+			n := c.number(args[0])
+			return func(f *policy.Facts, x item) (string, *NoValue) {
+				v, why := n(f, x)
+				return decimal(v), why
+			}
 		}
+		return c.text(args[0])
 	}
-	return nil, false
+	return fail[text](c, e)
 }
 
-func (c *compiler) joined(a, b ast.Expr) (text, bool) {
-	x, ok1 := c.text(a)
-	y, ok2 := c.text(b)
-	return func(f *policy.Facts) (string, *NoValue) {
-		s, why := x(f)
+func joined(a, b text) text {
+	return func(f *policy.Facts, x item) (string, *NoValue) {
+		s, why := a(f, x)
 		if why != nil {
 			return "", why
 		}
-		t, why := y(f)
-		return s + t, why
-	}, ok1 && ok2
-}
-
-func (c *compiler) chosen(cond, yes, no ast.Expr) (text, bool) {
-	t, ok := c.test(cond)
-	x, ok1 := c.text(yes)
-	y, ok2 := c.text(no)
-	return func(f *policy.Facts) (string, *NoValue) {
-		// Why the condition is false is not why there is no text.
-		if b, _ := t(f); b {
-			return x(f)
+		t, why := b(f, x)
+		switch {
+		case why != nil:
+			return "", why
+		case len(s)+len(t) > maxText:
+			return "", longText
 		}
-		return y(f)
-	}, ok && ok1 && ok2
+		return s + t, nil
+	}
 }
 
-var tooShort = &NoValue{"substring", "goes past the end of the text"}
+// chosen is cond ? yes : no. Why the condition is false is not why there is no value.
+func chosen[T any](cond test, yes, no func(*policy.Facts, item) (T, *NoValue)) func(*policy.Facts, item) (T, *NoValue) {
+	return func(f *policy.Facts, x item) (T, *NoValue) {
+		if ok, _ := cond(f, x); ok {
+			return yes(f, x)
+		}
+		return no(f, x)
+	}
+}
 
-func (c *compiler) cut(args []ast.Expr) (text, bool) {
-	x, ok := c.text(args[0])
-	start, ok1 := constantInt(args[1])
-	end, ok2 := int64(-1), true
+func applied(t text, function func(string) string) text {
+	return func(f *policy.Facts, x item) (string, *NoValue) {
+		s, why := t(f, x)
+		switch {
+		case why != nil:
+			return "", why
+		case len(s) > maxText:
+			return "", longText
+		}
+		return function(s), nil
+	}
+}
+
+func (c *compiler) cut(args []ast.Expr) text {
+	t, start := c.text(args[0]), c.number(args[1])
+	var end number
 	if len(args) == 3 {
-		end, ok2 = constantInt(args[2])
+		end = c.number(args[2])
 	}
-	toEnd := len(args) == 2
-	return func(f *policy.Facts) (string, *NoValue) {
-		s, why := x(f)
+	return func(f *policy.Facts, x item) (string, *NoValue) {
+		s, why := t(f, x)
 		if why != nil {
 			return "", why
 		}
-		end := end
-		if toEnd {
-			end = int64(len(s))
+		from, why := start(f, x)
+		if why != nil {
+			return "", why
 		}
-		sub, ok := substring(s, start, end)
+		to := int64(len(s))
+		if end != nil {
+			if to, why = end(f, x); why != nil {
+				return "", why
+			}
+		}
+		sub, ok := substring(s, from, to)
 		if !ok {
-			return "", tooShort
+			return "", noSuch
 		}
 		return sub, nil
-	}, ok && ok1 && ok2
+	}
 }
 
 // hexed returns the octets behind a text like 02:00:5e:10:00:01, so that they can be
@@ -158,191 +180,58 @@ func hexLen(b []byte) int { return max(0, 3*len(b)-1) }
 func hexEqual(b []byte, s string) bool { return len(s) == hexLen(b) && hexPart(b, s, 0) }
 
 // part compiles startsWith, endsWith and contains.
-func (c *compiler) part(function string, in, what ast.Expr) (test, bool) {
+func (c *compiler) part(function string, in, what ast.Expr) test {
 	if raw := c.hexed(in); raw != nil && function != "contains" {
 		if want, ok := constantText(what); ok {
 			ends := function == "endsWith"
-			return func(f *policy.Facts) (bool, *NoValue) {
+			return func(f *policy.Facts, _ item) (bool, *NoValue) {
 				b, why := raw(f)
 				from := 0
 				if ends {
 					from = hexLen(b) - len(want)
 				}
 				return why == nil && hexPart(b, want, from), why
-			}, true
+			}
 		}
 	}
-	x, ok1 := c.text(in)
-	y, ok2 := c.text(what)
-	holds := map[string]func(s, t string) bool{"startsWith": strings.HasPrefix, "endsWith": strings.HasSuffix, "contains": strings.Contains}[function]
-	return func(f *policy.Facts) (bool, *NoValue) {
-		s, why := x(f)
+	t, u := c.text(in), c.text(what)
+	holds := strings.Contains
+	switch function {
+	case "startsWith":
+		holds = strings.HasPrefix
+	case "endsWith":
+		holds = strings.HasSuffix
+	}
+	return func(f *policy.Facts, x item) (bool, *NoValue) {
+		s, why := t(f, x)
 		if why != nil {
 			return false, why
 		}
-		t, why := y(f)
-		return why == nil && holds(s, t), why
-	}, ok1 && ok2
+		sub, why := u(f, x)
+		return why == nil && holds(s, sub), why
+	}
 }
 
-func (c *compiler) matches(in, pattern ast.Expr) (test, bool) {
-	x, ok := c.text(in)
-	p, isConstant := constantText(pattern)
-	if !ok || !isConstant {
-		return nil, false
-	}
+// maxMatched is how many octets matches looks at: patterns are the dearest there is.
+const maxMatched = 255
+
+func (c *compiler) matches(in, pattern ast.Expr) test {
+	t := c.text(in)
+	p, ok := constantText(pattern)
 	re, err := regexp.Compile(p)
-	if err != nil {
-		return nil, false
+	if !ok || err != nil {
+		return fail[test](c, pattern)
 	}
-	return func(f *policy.Facts) (bool, *NoValue) {
-		s, why := x(f)
-		return why == nil && re.MatchString(s), why
-	}, true
-}
-
-// in compiles a in b.
-func (c *compiler) in(a, b ast.Expr) (test, bool) {
-	if l := c.leaf(b); l != nil {
-		return c.inLeaf(a, l)
-	}
-	if list := constantTexts(b); list != nil {
-		if raw := c.hexed(a); raw != nil {
-			return func(f *policy.Facts) (bool, *NoValue) {
-				b, why := raw(f)
-				return why == nil && slices.ContainsFunc(list, func(s string) bool { return hexEqual(b, s) }), why
-			}, true
+	return func(f *policy.Facts, x item) (bool, *NoValue) {
+		s, why := t(f, x)
+		switch {
+		case why != nil:
+			return false, why
+		case len(s) > maxMatched:
+			return false, longText
 		}
-		if l := c.leaf(a); l != nil && l.form == formAddr && !l.list {
-			return c.inAddrs(a, list)
-		}
-		x, ok := c.text(a)
-		return func(f *policy.Facts) (bool, *NoValue) {
-			s, why := x(f)
-			return why == nil && slices.Contains(list, s), why
-		}, ok
+		return re.MatchString(s), nil
 	}
-	if list := constantInts(b); list != nil {
-		x, ok := c.number(a)
-		return func(f *policy.Facts) (bool, *NoValue) {
-			n, why := x(f)
-			return why == nil && slices.Contains(list, n), why
-		}, ok
-	}
-	return nil, false
-}
-
-// inAddrs is an address in a list of constants.
-func (c *compiler) inAddrs(a ast.Expr, list []string) (test, bool) {
-	tests := make([]test, len(list))
-	for i, s := range list {
-		tests[i] = c.equalForm(a, s)
-	}
-	return func(f *policy.Facts) (bool, *NoValue) {
-		for _, t := range tests {
-			if ok, why := t(f); ok || why != nil {
-				return ok, why
-			}
-		}
-		return false, nil
-	}, len(list) > 0
-}
-
-// inLeaf compiles a in l, a list.
-func (c *compiler) inLeaf(a ast.Expr, l *leaf) (test, bool) {
-	switch l.kind() {
-	case kindInts:
-		x, ok := c.number(a)
-		return func(f *policy.Facts) (bool, *NoValue) {
-			n, why := x(f)
-			if why != nil {
-				return false, why
-			}
-			b, why := l.get(f)
-			if why != nil {
-				return false, why
-			}
-			for ; len(b) > 0; b = b[l.width:] {
-				if l.number(b) == n {
-					return true, nil
-				}
-			}
-			return false, nil
-		}, ok
-	case kindTexts:
-		x, ok := c.text(a)
-		return func(f *policy.Facts) (bool, *NoValue) {
-			want, why := x(f)
-			if why != nil {
-				return false, why
-			}
-			found := false
-			why = l.eachText(f, func(s string) bool {
-				found = s == want
-				return !found
-			})
-			return why == nil && found, why
-		}, ok
-	}
-	return nil, false
-}
-
-// number compiles an expression for a number.
-func (c *compiler) number(e ast.Expr) (number, bool) {
-	if n, ok := constantInt(e); ok {
-		return func(*policy.Facts) (int64, *NoValue) { return n, nil }, true
-	}
-	if l := c.leaf(e); l != nil {
-		return l.int, l.kind() == kindInt
-	}
-	if e.Kind() != ast.CallKind {
-		return nil, false
-	}
-	args := children(e)
-	switch e.AsCall().FunctionName() {
-	case "size":
-		return c.size(args[0])
-	case operators.Index:
-		l := c.leaf(args[0])
-		i, ok := constantInt(args[1])
-		if l == nil || !ok || l.kind() != kindInts {
-			return nil, false
-		}
-		short := &NoValue{l.name, "has too few items"}
-		return func(f *policy.Facts) (int64, *NoValue) {
-			b, why := l.get(f)
-			if why != nil {
-				return 0, why
-			}
-			if i < 0 || i >= int64(len(b)/l.width) {
-				return 0, short
-			}
-			return l.number(b[int(i)*l.width:]), nil
-		}, true
-	}
-	return nil, false
-}
-
-// size is the number of items, octets or, of text, characters.
-func (c *compiler) size(e ast.Expr) (number, bool) {
-	l := c.leaf(e)
-	switch k := c.kind(e); {
-	case l != nil && (k == kindInts || k == kindBools):
-		return func(f *policy.Facts) (int64, *NoValue) {
-			b, why := l.get(f)
-			return int64(len(b) / l.width), why
-		}, true
-	case k == kindText || k == kindOctets:
-		x, ok := c.text(e)
-		return func(f *policy.Facts) (int64, *NoValue) {
-			s, why := x(f)
-			if k == kindText {
-				return int64(len([]rune(s))), why
-			}
-			return int64(len(s)), why
-		}, ok
-	}
-	return nil, false
 }
 
 // constant reports whether e is a literal or a list of literals.
@@ -350,7 +239,12 @@ func (c *compiler) constant(e ast.Expr) bool {
 	if e.Kind() != ast.ListKind {
 		return e.Kind() == ast.LiteralKind
 	}
-	return !slices.ContainsFunc(e.AsList().Elements(), func(e ast.Expr) bool { return !c.constant(e) })
+	for _, e := range e.AsList().Elements() {
+		if !c.constant(e) {
+			return false
+		}
+	}
+	return true
 }
 
 // constantText is the value of a literal of text or octets.
@@ -373,25 +267,6 @@ func constantInt(e ast.Expr) (int64, bool) {
 	}
 	n, ok := e.AsLiteral().(types.Int)
 	return int64(n), ok
-}
-
-// constantTexts is a list of texts; nil where e is none, or has no item.
-func constantTexts(e ast.Expr) []string { return constants(e, constantText) }
-
-func constantInts(e ast.Expr) []int64 { return constants(e, constantInt) }
-
-func constants[T any](e ast.Expr, item func(ast.Expr) (T, bool)) (out []T) {
-	if e.Kind() != ast.ListKind {
-		return nil
-	}
-	for _, e := range e.AsList().Elements() {
-		v, ok := item(e)
-		if !ok {
-			return nil
-		}
-		out = append(out, v)
-	}
-	return out
 }
 
 // addrConstant reads an address as it is written for comparisons.

@@ -1,8 +1,6 @@
 package expr
 
 import (
-	"errors"
-
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/operators"
@@ -12,52 +10,39 @@ import (
 	"lessor/internal/policy"
 )
 
-// costLimit bounds what the interpreter spends on one packet, in CEL's units: about
-// one for each step and for each ten octets of text.
-const costLimit = 20_000
+// answered is the function that the oracle puts around what may have no answer.
+const answered = "@answered"
 
-// generalTest runs the expression in CEL's interpreter.
-func (c *compiler) generalTest() (policy.Test, *Error) {
-	p, err := c.program(true)
-	if err != nil {
-		return nil, err
+// answer is false for what has no answer.
+func answer(v ref.Val) ref.Val {
+	if b, ok := v.(types.Bool); ok {
+		return b
 	}
-	return func(f *policy.Facts) (bool, error) {
-		v, why, err := p.run(f)
-		if err != nil {
-			return false, err
-		}
-		ok, _ := v.(types.Bool)
-		if ok || why == nil {
-			return bool(ok), nil
-		}
-		return false, why
-	}, nil
+	return types.False
 }
 
-// generalValue is generalTest for values.
-func (c *compiler) generalValue() (policy.Expression, *Error) {
-	p, err := c.program(false)
+// oracle plans an expression for CEL's interpreter, with the one difference that
+// docs/classes.md states: a comparison that has no answer is false. It changes the
+// compiler's tree.
+func oracle(c *compiler, test bool) (*program, error) {
+	env, err := c.celEnv.Extend(cel.Function(answered,
+		cel.Overload("answered_bool", []*cel.Type{cel.BoolType}, cel.BoolType, cel.OverloadIsNonStrict(), cel.UnaryBinding(answer))))
 	if err != nil {
 		return nil, err
 	}
-	return func(f *policy.Facts) []byte {
-		v, _, err := p.run(f)
-		if err != nil {
-			return nil
-		}
-		var out []byte
-		switch v := v.(type) {
-		case types.String:
-			out = []byte(v)
-		case types.Bytes:
-			out = append(out, v...)
-		}
-		if len(out) == 0 {
-			return nil
-		}
-		return out
-	}, nil
+	root := c.parsed.NativeRep().Expr()
+	r := rewriter{next: ast.MaxID(c.parsed.NativeRep()) + 1, leaves: c.leaves}
+	if test {
+		r.test(root)
+	} else {
+		r.value(root)
+	}
+	checked, issues := env.Check(c.parsed)
+	if issues.Err() != nil {
+		return nil, issues.Err()
+	}
+	prog, err := env.Program(checked)
+	return &program{prog, c.leaves}, err
 }
 
 // program is an expression for the interpreter.
@@ -66,42 +51,12 @@ type program struct {
 	leaves map[string]*leaf
 }
 
-// program plans the expression, in which every comparison that has no answer is made
-// false, as natively. It changes the tree.
-func (c *compiler) program(test bool) (*program, *Error) {
-	root := c.parsed.NativeRep().Expr()
-	r := rewriter{next: ast.MaxID(c.parsed.NativeRep()) + 1, leaves: c.leaves}
-	if test {
-		r.test(root)
-	} else {
-		r.value(root)
-	}
-	checked, issues := c.celEnv.Check(c.parsed)
-	if issues.Err() != nil {
-		return nil, c.typeError(issues)
-	}
-	prog, err := c.celEnv.Program(checked, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(costLimit))
-	if err != nil {
-		return nil, &Error{Line: 1, Col: 1, Message: err.Error()}
-	}
-	return &program{prog, c.leaves}, nil
-}
-
-var errInterpreter = errors.New("the test costs too much with this packet")
-
 // run evaluates the expression. why is the first value that was asked for and is not
-// there.
+// there; v is nil when there is no value.
 func (p *program) run(f *policy.Facts) (v ref.Val, why *NoValue, err error) {
 	a := activation{leaves: p.leaves, facts: f}
 	v, _, err = p.prog.Eval(&a)
-	if err != nil {
-		var noValue *NoValue
-		if errors.As(err, &noValue) {
-			return nil, noValue, err
-		}
-		return nil, a.why, errInterpreter
-	}
-	return v, a.why, nil
+	return v, a.why, err
 }
 
 // activation gives the interpreter the values that it asks for.
@@ -150,8 +105,8 @@ func (l *leaf) value(f *policy.Facts) (ref.Val, *NoValue) {
 	var why *NoValue
 	switch l.kind() {
 	case kindTexts:
-		why = l.eachText(f, func(s string) bool {
-			items = append(items, types.String([]byte(s)))
+		why = l.each(f, func(x item) bool {
+			items = append(items, types.String([]byte(x.s)))
 			return true
 		})
 	default:
