@@ -147,6 +147,7 @@ type Counters struct {
 	Alarms    [NumReasons]uint64
 	Probes    uint64
 	Unchecked uint64 // offers that left without an ARP check because none was ready
+	Unfilled  uint64 // option values left out of a reply because their template had nothing for the client
 	Recalled  uint64 // offers withdrawn because no other address was left
 }
 

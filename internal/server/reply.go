@@ -1,8 +1,6 @@
 package server
 
 import (
-	"slices"
-
 	"lessor/dhcp4"
 	"lessor/internal/lease"
 	"lessor/internal/policy"
@@ -14,17 +12,20 @@ const udpOverhead = 28
 
 // replyScratch is where a reply's options are put together.
 type replyScratch struct {
+	configured
 	opts  []dhcp4.Option
 	fixed [5][4]byte // values of the options that the protocol itself needs
-	seen  [4]uint64  // codes that are in opts
+	seen  codeSet    // codes that are in opts, or have nothing to send
+
+	saidBuf, nameBuf, fqdn [255]byte // of option 81
 }
 
 // add appends an option, once.
 func (r *replyScratch) add(code dhcp4.Code, data []byte) {
-	if r.seen[code>>6]>>(code&63)&1 != 0 {
+	if r.seen.has(code) {
 		return
 	}
-	r.seen[code>>6] |= 1 << (code & 63)
+	r.seen.add(code)
 	r.opts = append(r.opts, dhcp4.Option{Code: code, Data: data})
 }
 
@@ -37,7 +38,7 @@ func (r *replyScratch) number(i int, code dhcp4.Code, v uint32, n int) {
 
 // begin starts the options of a reply: message type and server identifier.
 func (r *replyScratch) begin(t dhcp4.MessageType, server dhcp4.Addr) {
-	r.opts, r.seen = r.opts[:0], [4]uint64{}
+	r.opts, r.seen = r.opts[:0], codeSet{}
 	r.number(0, dhcp4.OptDHCPMessageType, uint32(t), 1)
 	r.number(1, dhcp4.OptDHCPServerIdentifier, uint32(server), 4)
 }
@@ -51,64 +52,13 @@ func (r *replyScratch) lease(t uint32) {
 	}
 }
 
-// parameters adds what the client asked for in option 55, in its order, as far as
-// it is configured; a client that sends no list gets everything. The mask stands before
-// the routers (RFC 2132 3.3).
-func (r *replyScratch) parameters(q *request, base *policy.OptionSet) {
-	var own *policy.OptionSet
-	if q.res != nil {
-		own = q.res.Options
-	}
-	if !q.view.Has(dhcp4.OptDHCPParameterRequestList) {
-		r.parameter(own, base, dhcp4.OptSubnetMask)
-		for _, set := range [2]*policy.OptionSet{own, base} {
-			for _, o := range set.All() {
-				r.add(o.Code, o.Data)
-			}
-		}
-		return
-	}
-	// A client that gets the routes of option 121 has no use for 3 and 33 (RFC 3442).
-	classless := slices.Contains(q.params, byte(dhcp4.OptClasslessStaticRoute)) &&
-		(own.Has(dhcp4.OptClasslessStaticRoute) || base.Has(dhcp4.OptClasslessStaticRoute))
-	for _, p := range q.params {
-		code := dhcp4.Code(p)
-		if classless && (code == dhcp4.OptRouters || code == dhcp4.OptStaticRoutes) {
-			continue
-		}
-		if code == dhcp4.OptRouters && slices.Contains(q.params, byte(dhcp4.OptSubnetMask)) {
-			r.parameter(own, base, dhcp4.OptSubnetMask)
-		}
-		r.parameter(own, base, code)
-	}
-}
-
-// parameter adds an option of the client's reservation, else of its pool or subnet.
-func (r *replyScratch) parameter(own, base *policy.OptionSet, code dhcp4.Code) {
-	if v, ok := own.Get(code); ok {
-		r.add(code, v)
-	} else if v, ok := base.Get(code); ok {
-		r.add(code, v)
-	}
-}
-
-// optionsFor is what the configuration has for a client at a.
-func (c *Core) optionsFor(q *request, a dhcp4.Addr) *policy.OptionSet {
-	sn := q.net.Contains(a)
-	if sn == nil {
-		return nil
-	}
-	if p := sn.PoolOf(a); p != nil {
-		return p.Options
-	}
-	return sn.Options
-}
-
 func (c *Core) replyOffer(q *request, e *Effects, a dhcp4.Addr, t uint32) {
 	c.reply.begin(dhcp4.Offer, c.serverID(q, a))
 	c.reply.lease(t)
 	c.echoClientID(q)
-	c.reply.parameters(q, c.optionsFor(q, a))
+	c.lay(q, a)
+	c.putFQDN(q)
+	c.parameters(q)
 	c.send(q, e, dhcp4.Offer, a, 0, 0)
 }
 
@@ -119,7 +69,9 @@ func (c *Core) replyAck(q *request, e *Effects, a dhcp4.Addr, t uint32, after ui
 		c.reply.add(dhcp4.OptRapidCommit, nil)
 	}
 	c.echoClientID(q)
-	c.reply.parameters(q, c.optionsFor(q, a))
+	c.lay(q, a)
+	c.putFQDN(q)
+	c.parameters(q)
 	c.send(q, e, dhcp4.Ack, a, q.ciaddr, after)
 	if t != lease.Infinite {
 		e.Replies[len(e.Replies)-1].End = lease.After(c.latest, t)
@@ -129,7 +81,8 @@ func (c *Core) replyAck(q *request, e *Effects, a dhcp4.Addr, t uint32, after ui
 func (c *Core) replyInform(q *request, e *Effects) {
 	c.reply.begin(dhcp4.Ack, c.serverID(q, q.ciaddr))
 	c.echoClientID(q)
-	c.reply.parameters(q, c.optionsFor(q, q.ciaddr))
+	c.lay(q, q.ciaddr)
+	c.parameters(q)
 	c.send(q, e, dhcp4.Ack, 0, q.ciaddr, 0)
 }
 

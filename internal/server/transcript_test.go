@@ -426,6 +426,9 @@ func (h *harness) counters() {
 		}
 	}
 	fmt.Fprintf(&h.out, "probes %d unchecked %d recalled %d\n", c.Probes, c.Unchecked, c.Recalled)
+	if c.Unfilled > 0 {
+		fmt.Fprintf(&h.out, "unfilled %d\n", c.Unfilled)
+	}
 }
 
 func atoi(t *testing.T, s string) int {

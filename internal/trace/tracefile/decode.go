@@ -201,7 +201,7 @@ func (b *countsLine) counts() (*trace.Counts, error) {
 	out := &trace.Counts{Bindings: b.Bindings, Offers: b.Offers, Past: b.Past, Checks: b.Checks, Changes: b.Changes, Replies: b.Replies,
 		Queued: b.Queued, Overload: b.Overload}
 	n := &out.Counters
-	n.Probes, n.Unchecked, n.Recalled = b.Probes, b.Unchecked, b.Recalled
+	n.Probes, n.Unchecked, n.Unfilled, n.Recalled = b.Probes, b.Unchecked, b.Unfilled, b.Recalled
 	err := errors.Join(
 		messageNames.fill("message type", n.Received[:], b.Received),
 		messageNames.fill("message type", n.Sent[:], b.Sent),

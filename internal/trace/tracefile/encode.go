@@ -149,7 +149,7 @@ func countsOf(c *trace.Counts) *countsLine {
 	l := &countsLine{
 		Received: messageNames.tally(n.Received[:]), Sent: messageNames.tally(n.Sent[:]), Done: messageNames.tally(n.Done[:]),
 		Dropped: reasonNames.tally(n.Dropped[:]), Naks: reasonNames.tally(n.Naks[:]), Alarms: reasonNames.tally(n.Alarms[:]),
-		Probes: n.Probes, Unchecked: n.Unchecked, Recalled: n.Recalled,
+		Probes: n.Probes, Unchecked: n.Unchecked, Unfilled: n.Unfilled, Recalled: n.Recalled,
 		Bindings: c.Bindings, Offers: c.Offers, Past: c.Past, Checks: c.Checks, Changes: c.Changes, Replies: c.Replies, Queued: c.Queued,
 		Overload: c.Overload,
 	}

@@ -182,6 +182,7 @@ type (
 		Alarms    map[string]uint64 `json:"alarms,omitempty"`
 		Probes    uint64            `json:"probes,omitempty"`
 		Unchecked uint64            `json:"unchecked,omitempty"`
+		Unfilled  uint64            `json:"unfilled,omitempty"`
 		Recalled  uint64            `json:"recalled,omitempty"`
 		Bindings  int               `json:"bindings,omitempty"`
 		Offers    int               `json:"offers,omitempty"`
