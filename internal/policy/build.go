@@ -79,6 +79,10 @@ func Build(s Spec) (*Policy, error) {
 			p.Drop = i
 		}
 	}
+	for i := range p.Classes {
+		p.Classes[i].Options = p.Classes[i].Options.At(LevelClass)
+	}
+	s.Options = s.Options.At(LevelGlobal)
 	var all []*Subnet
 	for i := range s.Networks {
 		n, err := p.buildNetwork(&s, &s.Networks[i])
@@ -98,7 +102,7 @@ func Build(s Spec) (*Policy, error) {
 
 func (p *Policy) buildNetwork(s *Spec, ns *NetworkSpec) (*Network, error) {
 	n := &Network{Name: ns.Name, Pos: ns.Pos}
-	outer := level{ns.Lifetimes.Within(s.Lifetimes), Merge(s.Options, ns.Options), MergeBoot(s.Boot, ns.Boot), guarded(nil, ns.Guard)}
+	outer := level{ns.Lifetimes.Within(s.Lifetimes), Merge(s.Options, ns.Options.At(LevelSharedNetwork)), MergeBoot(s.Boot, ns.Boot), guarded(nil, ns.Guard)}
 	for i := range ns.Subnets {
 		sn, err := buildSubnet(&outer, n, &ns.Subnets[i])
 		if err != nil {
@@ -169,7 +173,7 @@ func buildSubnet(outer *level, n *Network, ss *SubnetSpec) (*Subnet, error) {
 		Prefix:     ss.Prefix,
 		Network:    n,
 		Lifetimes:  raw.Resolve(),
-		Options:    Merge(mask, Merge(outer.options, ss.Options)),
+		Options:    Merge(mask, Merge(outer.options, ss.Options.At(LevelSubnet))),
 		Boot:       MergeBoot(outer.boot, ss.Boot),
 		Limits:     ss.Limits,
 		Guards:     guarded(outer.guards, ss.Guard),
@@ -192,9 +196,10 @@ func buildSubnet(outer *level, n *Network, ss *SubnetSpec) (*Subnet, error) {
 		r.OwnLifetime = r.OwnLifetime || r.Lifetimes != Lifetimes{}
 		r.Lifetimes = r.Lifetimes.Within(raw).Resolve()
 		if r.Hostname != "" {
-			name := NewOptionSet(dhcp4.Option{Code: 12, Data: []byte(r.Hostname)})
+			name := NewValues(Value{Code: dhcp4.OptHostName, Pos: r.Pos, Data: []byte(r.Hostname)})
 			r.Options = Merge(name, r.Options)
 		}
+		r.Options = r.Options.At(LevelReservation)
 		if err := n.addReservation(&r); err != nil {
 			return nil, err
 		}
@@ -213,7 +218,7 @@ func (sn *Subnet) addPools(ss *SubnetSpec, raw Lifetimes) error {
 			Exclude:   clip(ps.Exclude, ps.Range),
 			Subnet:    sn,
 			Lifetimes: ps.Lifetimes.Within(raw).Resolve(),
-			Options:   Merge(sn.Options, ps.Options),
+			Options:   Merge(sn.Options, ps.Options.At(LevelPool)),
 			Boot:      MergeBoot(sn.Boot, ps.Boot),
 			Guards:    guarded(sn.Guards, ps.Guard),
 			Pos:       ps.Pos,

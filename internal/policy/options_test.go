@@ -56,3 +56,24 @@ func TestMerge(t *testing.T) {
 		t.Errorf("level %v", got)
 	}
 }
+
+// TestLevels: each option of a policy says which level it is of.
+func TestLevels(t *testing.T) {
+	p := mustBuild(t, Spec{
+		Options: NewOptionSet(opt(6, "192.0.2.53")),
+		Classes: []Class{{Name: "phones", Options: NewOptionSet(opt(42, "192.0.2.42"))}},
+		Networks: []NetworkSpec{{Name: "campus", Options: NewOptionSet(opt(4, "192.0.2.4")), Subnets: []SubnetSpec{{
+			Prefix: prefix("198.18.0.0/24"), Options: NewOptionSet(opt(3, "198.18.0.1")),
+			Pools:        []PoolSpec{{Range: span("198.18.0.10", "198.18.0.20"), Options: NewOptionSet(opt(5, "192.0.2.5"))}},
+			Reservations: []Reservation{{Keys: []Key{byID([]byte("ab"))}, Hostname: "printer", Pos: Pos{9, 3}, Options: NewOptionSet(opt(7, "192.0.2.7"))}},
+		}}}},
+	})
+	n := p.Networks[0]
+	got := show(n.Subnets[0].Pools[0].Options) + show(p.Classes[FirstClass].Options) + show(n.Reservations()[0].Options)
+	for _, want := range []string{"1=\xff\xff\xff\x00 derived", "3=\xc6\x12\x00\x01 subnet", "4=\xc0\x00\x02\x04 shared network", "5=\xc0\x00\x02\x05 pool",
+		"6=\xc0\x00\x02\x35 global", "42=\xc0\x00\x02\x2a client class", "12=printer reservation 9:3", "7=\xc0\x00\x02\x07 reservation"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%q", want, got)
+		}
+	}
+}
