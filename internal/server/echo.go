@@ -17,12 +17,10 @@ import (
 // way is how a can be asked for before this client is offered it: by ARP on the returned link, or
 // by an echo request that the link's port sends; nil: not at all.
 func (c *Core) way(q *request, a dhcp4.Addr) (l *ethernet, echo bool) {
-	if q.giaddr == 0 {
-		if l := c.askable(a); l != nil {
-			return l, false
-		}
-	}
-	if c.echoable(a) {
+	switch {
+	case q.giaddr == 0:
+		return c.askable(a), false
+	case c.echoable(a):
 		return q.link, true
 	}
 	return nil, false

@@ -64,12 +64,13 @@ type harness struct {
 	conf    *config.Config
 	quiet   bool
 	asked   int
+	echoes  map[dhcp4.Addr]wire.Echo // the last echo request for each address
 }
 
 var secret = [16]byte{1, 2, 3, 4}
 
 func newHarness(t *testing.T) *harness {
-	h := &harness{t: t, store: map[dhcp4.Addr]lease.Binding{}, boot: lease.BootID{1}}
+	h := &harness{t: t, store: map[dhcp4.Addr]lease.Binding{}, echoes: map[dhcp4.Addr]wire.Echo{}, boot: lease.BootID{1}}
 	h.now = lease.Instant{M: 1000e9, W: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC).UnixNano()}
 	h.core = server.New(secret, h.boot)
 	return h
@@ -92,6 +93,8 @@ func (h *harness) run(t *testing.T, d *datadriven.TestData) string {
 		h.pass(d)
 	case "arp":
 		h.arp(d)
+	case "echo":
+		h.echo(d)
 	case "commit":
 		h.commit()
 	case "manual":
@@ -192,6 +195,31 @@ func (h *harness) arp(d *datadriven.TestData) {
 	h.core.HandleARP(h.now, &m, &h.e)
 }
 
+// echo answers the last echo request for an address, with a word a wrong way.
+func (h *harness) echo(d *datadriven.TestData) {
+	m := h.echoes[dhcp4.MustParseAddr(d.CmdArgs[0].Key)]
+	m.Reply, m.Src, m.Dst = true, m.Dst, m.Src
+	for _, wrong := range d.CmdArgs[1:] {
+		switch wrong.Key {
+		case "token":
+			m.Token++
+		case "id":
+			m.ID++
+		case "seq":
+			m.Seq++
+		case "source":
+			m.Src++
+		case "to":
+			m.Dst++
+		case "question":
+			m.Reply = false
+		default:
+			h.t.Fatalf("echo: %s", wrong.Key)
+		}
+	}
+	h.core.HandleEcho(h.now, &m, &h.e)
+}
+
 func (h *harness) restart(d *datadriven.TestData) {
 	var boot string
 	d.MaybeScanArgs(h.t, "boot", &boot)
@@ -237,6 +265,10 @@ func (h *harness) flush() {
 	}
 	if asked > 0 {
 		fmt.Fprintf(&h.out, "ask who has %d addresses\n", asked)
+	}
+	for _, m := range h.e.Echoes {
+		fmt.Fprintf(&h.out, "ping %s from %s\n", m.Dst, m.Src)
+		h.echoes[m.Dst] = m
 	}
 	for i := range h.e.Changes {
 		h.change(&h.e.Changes[i])
