@@ -14,12 +14,15 @@ import (
 // check holds the parts of the file against each other.
 func (p *parser) check(f *file) {
 	p.checkSubnets(f)
-	for _, s := range f.subnets {
+	for _, s := range f.allSubnets() {
 		if s.ok {
 			p.checkPools(s)
 		}
-		p.checkReservations(s)
 	}
+	for _, w := range f.allNetworks() {
+		p.checkReservations(w)
+	}
+	p.checkNetworks(f)
 	p.checkReservedOnce(f)
 	p.checkTimes(f)
 	p.checkSizes(f)
@@ -29,7 +32,7 @@ func (p *parser) check(f *file) {
 func (p *parser) checkSubnets(f *file) {
 	names := map[string]*subnetNode{}
 	sorted := make([]*subnetNode, 0, len(f.subnets))
-	for _, s := range f.subnets {
+	for _, s := range f.allSubnets() {
 		if !s.ok {
 			continue
 		}
@@ -117,48 +120,57 @@ func moveInto(pre dhcp4.Prefix, r dhcp4.Range) string {
 }
 
 // checkReservations reports addresses that the subnet does not have and clients
-// with two reservations in it. Each subnet is a network of its own.
-func (p *parser) checkReservations(s *subnetNode) {
-	byHW, byID := map[string]Place{}, map[string]Place{}
-	once := func(seen map[string]Place, key []byte, at Place, what string) {
-		if key == nil {
-			return
-		}
-		if first, dup := seen[string(key)]; dup {
-			p.add(Error, at, "duplicate-client", "keep one of them", "%s %s has another reservation in this subnet at %s", what, formatOctets(key), first).relate(first, "the first one")
-			return
-		}
-		seen[string(key)] = at
-	}
-	for _, r := range s.reservations {
-		once(byHW, r.hw, r.hwAt, "the client")
-		once(byID, r.clientID, r.clientIDAt, "the client with client-id")
-		switch {
-		case r.addr == 0 || !s.ok:
-		case !s.prefix.Contains(r.addr):
-			fix := moveInto(s.prefix, dhcp4.Range{First: r.addr, Last: r.addr})
-			p.add(Error, r.addrAt, "reservation-outside", fix, "the address lies outside its subnet %s (%s)", s.prefix, s.at).relate(s.at, "its subnet")
-		case !s.prefix.IsHost(r.addr):
-			what := "network"
-			if r.addr != s.prefix.Addr {
-				what = "broadcast"
+// with two reservations in one network.
+func (p *parser) checkReservations(w *networkNode) {
+	keys := map[string]Place{}
+	for _, s := range w.subnets {
+		for _, r := range s.reservations {
+			for _, k := range r.keys {
+				key := fmt.Sprintf("%d %d %s", k.Kind, k.HType, k.Value)
+				if first, dup := keys[key]; dup {
+					where, whose := "shared network", k.String()
+					if k.Kind != policy.KeyHWAddress {
+						whose = "with " + whose
+					}
+					if w.implicit {
+						where = "subnet"
+					}
+					p.add(Error, k.at, "duplicate-client", "keep one of them", "the client %s has another reservation in this %s at %s", whose, where, first).relate(first, "the first one")
+					continue
+				}
+				keys[key] = k.at
 			}
-			p.add(Error, r.addrAt, "reservation-address", "", "%s is the %s address of its subnet, no client can have it", r.addr, what)
+			p.checkReserved(s, r)
 		}
+	}
+}
+
+func (p *parser) checkReserved(s *subnetNode, r *reservationNode) {
+	switch {
+	case r.addr == 0 || !s.ok:
+	case !s.prefix.Contains(r.addr):
+		fix := moveInto(s.prefix, dhcp4.Range{First: r.addr, Last: r.addr})
+		p.add(Error, r.addrAt, "reservation-outside", fix, "the address lies outside its subnet %s (%s)", s.prefix, s.at).relate(s.at, "its subnet")
+	case !s.prefix.IsHost(r.addr):
+		what := "network"
+		if r.addr != s.prefix.Addr {
+			what = "broadcast"
+		}
+		p.add(Error, r.addrAt, "reservation-address", "", "%s is the %s address of its subnet, no client can have it", r.addr, what)
 	}
 }
 
 // checkReservedOnce reports addresses with two reservations.
 func (p *parser) checkReservedOnce(f *file) {
 	seen := map[dhcp4.Addr]*reservationNode{}
-	for _, s := range f.subnets {
+	for _, s := range f.allSubnets() {
 		for _, r := range s.reservations {
 			if r.addr == 0 {
 				continue
 			}
 			if first := seen[r.addr]; first != nil {
 				whose := ""
-				if first.hw != nil || first.clientID != nil {
+				if len(first.keys) > 0 {
 					whose = " for " + first.client()
 				}
 				p.add(Error, r.addrAt, "duplicate-address", "", "%s is already reserved%s at %s", r.addr, whose, first.addrAt).relate(first.addrAt, "the first one")
@@ -173,9 +185,11 @@ func (p *parser) checkReservedOnce(f *file) {
 // too short for the longest lease.
 func (p *parser) checkTimes(f *file) {
 	var longest timeNode
-	for _, s := range f.subnets {
-		if f.valid.seconds == 0 && s.valid.seconds == 0 {
-			longest.seconds = policy.DefaultLifetime
+	for _, w := range f.allNetworks() {
+		for _, s := range w.subnets {
+			if f.valid.seconds == 0 && w.valid.seconds == 0 && s.valid.seconds == 0 {
+				longest.seconds = policy.DefaultLifetime
+			}
 		}
 	}
 	f.eachLevel(func(outer []*level, l *level) {
@@ -208,14 +222,24 @@ func MinGrace(lifetime uint32) uint32 {
 // eachLevel calls fn for each level with the levels around it, outermost first.
 func (f *file) eachLevel(fn func(outer []*level, l *level)) {
 	fn(nil, &f.level)
-	for _, s := range f.subnets {
-		fn([]*level{&f.level}, &s.level)
-		inner := []*level{&f.level, &s.level}
-		for _, pool := range s.pools {
-			fn(inner, &pool.level)
+	for _, c := range f.classes {
+		fn([]*level{&f.level}, &c.level)
+	}
+	for _, w := range f.allNetworks() {
+		around := []*level{&f.level}
+		if !w.implicit {
+			fn(around, &w.level)
+			around = append(around, &w.level)
 		}
-		for _, r := range s.reservations {
-			fn(inner, &r.level)
+		for _, s := range w.subnets {
+			fn(around, &s.level)
+			inner := append(slices.Clip(around), &s.level)
+			for _, pool := range s.pools {
+				fn(inner, &pool.level)
+			}
+			for _, r := range s.reservations {
+				fn(inner, &r.level)
+			}
 		}
 	}
 }
@@ -277,6 +301,9 @@ func (p *parser) checkSizes(f *file) {
 			for i := range o.options {
 				n := len(o.options[i].data)
 				sizes[o.options[i].code] = n + 2*max(1, (n+254)/255)
+				if o.options[i].flags&policy.NeverSend != 0 {
+					sizes[o.options[i].code] = 0
+				}
 			}
 		}
 		total := 0

@@ -58,10 +58,11 @@ func Parse(name string, data []byte) (*Config, Problems) {
 	}
 	f := p.parse(root)
 	p.check(f)
+	spec := p.spec(f)
 	if p.errors > 0 {
 		return nil, p.result()
 	}
-	pol, err := policy.Build(f.spec(name))
+	pol, err := policy.Build(spec)
 	if err != nil { // what check did not find
 		p.add(Error, p.at(1, 1, 1), "build", "", "%v", err)
 		return nil, p.result()
@@ -71,46 +72,76 @@ func Parse(name string, data []byte) (*Config, Problems) {
 }
 
 // spec turns the tree into what a policy is built of.
-func (f *file) spec(name string) policy.Spec {
-	spec := policy.Spec{Settings: f.settings, File: name, Lifetimes: f.lifetimes(), Options: f.optionSet()}
-	for _, s := range f.subnets {
-		ss := policy.SubnetSpec{Name: s.name, Prefix: s.prefix, Lifetimes: s.lifetimes(), Options: s.optionSet()}
-		for _, pool := range s.pools {
-			ps := policy.PoolSpec{Range: pool.r, Lifetimes: pool.lifetimes(), Options: pool.optionSet()}
-			for _, e := range pool.exclude {
-				ps.Exclude = append(ps.Exclude, e.Range)
-			}
-			ss.Pools = append(ss.Pools, ps)
-		}
+func (p *parser) spec(f *file) policy.Spec {
+	for _, s := range f.allSubnets() {
 		for _, r := range s.reservations {
-			res := policy.Reservation{
-				Addr: r.addr, Hostname: r.hostname,
-				Lifetimes: r.lifetimes(), Options: r.optionSet(),
-				Pos: r.at.pos(),
+			for _, n := range r.classes {
+				if c := f.class(n.name); c != nil {
+					c.used = true
+				}
 			}
-			if r.hw != nil {
-				res.Keys = append(res.Keys, policy.Key{Kind: policy.KeyHWAddress, HType: 1, Value: r.hw})
-			}
-			if r.clientID != nil {
-				res.Keys = append(res.Keys, policy.Key{Kind: policy.KeyClientID, Value: r.clientID})
-			}
-			ss.Reservations = append(ss.Reservations, res)
 		}
-		spec.Networks = append(spec.Networks, policy.NetworkSpec{Subnets: []policy.SubnetSpec{ss}})
+	}
+	spec := policy.Spec{File: p.name, Lifetimes: f.lifetimes(), Options: f.optionSet(), Boot: f.boot}
+	spec.Classes, f.settings.FlexID = p.compileClasses(f)
+	spec.Settings = f.settings
+	for _, w := range f.allNetworks() {
+		ns := policy.NetworkSpec{Name: w.name, Lifetimes: w.lifetimes(), Options: w.optionSet(), Boot: w.boot,
+			Guard: p.classSet(f, w.guard), Pos: w.at.pos()}
+		for _, in := range w.ingresses() {
+			for _, r := range in.relays {
+				ns.Relays = append(ns.Relays, r.First)
+			}
+			for _, i := range in.interfaces {
+				ns.Interfaces = append(ns.Interfaces, i.name)
+			}
+		}
+		for _, s := range w.subnets {
+			ns.Subnets = append(ns.Subnets, p.subnetSpec(f, s))
+		}
+		if len(ns.Subnets) > 0 {
+			spec.Networks = append(spec.Networks, ns)
+		}
 	}
 	return spec
+}
+
+func (p *parser) subnetSpec(f *file, s *subnetNode) policy.SubnetSpec {
+	ss := policy.SubnetSpec{Name: s.name, Prefix: s.prefix, Lifetimes: s.lifetimes(), Options: s.optionSet(), Boot: s.boot,
+		Limits: s.limits, Guard: p.classSet(f, s.guard), Pos: s.at.pos()}
+	for _, pool := range s.pools {
+		ps := policy.PoolSpec{Range: pool.r, Lifetimes: pool.lifetimes(), Options: pool.optionSet(), Boot: pool.boot,
+			Guard: p.classSet(f, pool.guard), Pos: pool.at.pos()}
+		for _, e := range pool.exclude {
+			ps.Exclude = append(ps.Exclude, e.Range)
+		}
+		ss.Pools = append(ss.Pools, ps)
+	}
+	for _, r := range s.reservations {
+		res := policy.Reservation{
+			Addr: r.addr, Hostname: r.hostname,
+			Lifetimes: r.lifetimes(), Options: r.optionSet(), Boot: r.boot,
+			Classes: p.classSet(f, r.classes), Pos: r.at.pos(),
+		}
+		for _, k := range r.keys {
+			res.Keys = append(res.Keys, k.Key)
+		}
+		ss.Reservations = append(ss.Reservations, res)
+	}
+	return ss
 }
 
 // doubt warns of what is allowed but may not be what was meant.
 func (p *parser) doubt(f *file, pol *policy.Policy) {
 	at := map[*policy.Pool]Place{}
-	for i, s := range f.subnets {
-		sn := pol.Networks[i].Subnets[0]
+	for _, s := range f.allSubnets() {
+		sn := pol.SubnetOf(s.prefix.Addr)
 		for _, pool := range s.pools {
 			at[poolAt(sn, pool.r)] = pool.at
 		}
 		p.doubtReservations(s, sn, at)
 	}
+	p.doubtRoutes(f)
 	named := map[dhcp4.Addr]bool{}
 	f.eachLevel(func(_ []*level, l *level) {
 		for _, t := range []timeNode{l.valid, l.min} {

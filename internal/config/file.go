@@ -21,7 +21,13 @@ var fileKeys = &keys[file]{
 	options: true,
 	known: withLevel(func(f *file) *level { return &f.level }, map[string]func(*parser, *file, *yaml.Node){
 		"interfaces":               (*parser).interfaces,
-		"subnets":                  (*parser).subnets,
+		"subnets":                  func(p *parser, f *file, n *yaml.Node) { f.subnets = p.subnetList(n) },
+		"shared-networks":          (*parser).networks,
+		"client-classes":           (*parser).classes,
+		"relays":                   (*parser).knownRelays,
+		"subnet-selection":         (*parser).subnetSelection,
+		"flex-id":                  func(_ *parser, f *file, n *yaml.Node) { f.flexID = n },
+		"ingress-limits":           func(p *parser, f *file, n *yaml.Node) { walk(p, ingressKeys, n, &f.settings.Ingress) },
 		"authoritative":            (*parser).authoritative,
 		"nak-delivery":             (*parser).nakDelivery,
 		"server-identifier":        (*parser).serverIdentifier,
@@ -32,8 +38,9 @@ var fileKeys = &keys[file]{
 		"match-client-id":          (*parser).matchClientID,
 		"rapid-commit":             (*parser).rapidCommit,
 		"lease-database":           (*parser).leaseDatabase,
+		"option-definitions":       func(*parser, *file, *yaml.Node) {}, // read already
 	}),
-	later: []string{"shared-networks", "client-classes", "option-def", "relay", "relays", "boot", "api", "share", "reservations",
+	later: []string{"api", "share", "reservations",
 		"hooks", "webhooks", "ddns", "cluster", "metrics", "logging", "loggers", "control-socket", "users"},
 	words: map[string]string{
 		"dhcp4":              "take what is inside it one level up; Lessor's keys stand at the top of the file",
@@ -47,6 +54,7 @@ var fileKeys = &keys[file]{
 		"renew-timer":        "leave it out; T1 is always half of the lease",
 		"rebind-timer":       "leave it out; T2 is always 7/8 of the lease",
 		"option":             "options",
+		"option-def":         "write option-definitions: [{name: acme-color, code: 224, type: uint8, array: true}]; its keys are name, code, type, array, record and space",
 		"ping-check":         "conflict-check",
 		"dhcp-authoritative": "authoritative",
 		"dhcp-range":         "write the range under pools of a subnet",
@@ -70,17 +78,20 @@ func (p *parser) interfaces(f *file, n *yaml.Node) {
 	}
 	seen := map[string]Place{}
 	for _, item := range items {
-		name, ok := p.text(item, "the name of an interface")
-		if !ok {
+		in := interfaceNode{}
+		if item.Kind == yaml.MappingNode {
+			if !p.need(item, walk(p, interfaceKeys, item, &in), "name", "an interface", "write {name: eth0, trusted: true}") {
+				continue
+			}
+		} else {
+			in.name, _ = p.interfaceName(item)
+		}
+		name := in.name
+		if name == "" {
 			continue
 		}
-		switch {
-		case name == "*":
-			p.errorf(item, "interfaces", "name each of them", "interfaces cannot be given by a pattern")
-			continue
-		case name == "" || len(name) > 15 || strings.ContainsAny(name, "/ \t:%\"\\"):
-			p.errorf(item, "interfaces", "write one to 15 characters without spaces, as \"ip link\" shows it", "%s cannot be the name of an interface", quotable(name))
-			continue
+		if in.trusted {
+			f.settings.Trusted = append(f.settings.Trusted, name)
 		}
 		if first, dup := seen[name]; dup {
 			p.errorf(item, "interfaces", "remove one", "%s is there twice; the other one is at %s", quotable(name), first).relate(first, "the first one")
@@ -91,17 +102,53 @@ func (p *parser) interfaces(f *file, n *yaml.Node) {
 	}
 }
 
-func (p *parser) subnets(f *file, n *yaml.Node) {
+func (p *parser) subnetList(n *yaml.Node) (out []*subnetNode) {
 	if n.Kind != yaml.SequenceNode {
 		p.errorf(n, "type", "begin each subnet with \"- subnet: \"", "subnets is a list, but this is %s", shape(n))
-		return
+		return nil
 	}
 	if len(n.Content) == 0 {
 		p.errorf(n, "no-subnet", "add one, such as {subnet: 192.0.2.0/24, pools: [192.0.2.50-192.0.2.200]}", "the list of subnets is empty, so no client could be served")
 	}
 	for _, item := range n.Content {
-		p.subnet(f, item)
+		out = append(out, p.subnet(item))
 	}
+	return out
+}
+
+// interfaceNode is an interface in its long form.
+type interfaceNode struct {
+	name    string
+	trusted bool
+}
+
+var interfaceKeys = &keys[interfaceNode]{
+	what: "an interface",
+	known: map[string]func(*parser, *interfaceNode, *yaml.Node){
+		"name":    func(p *parser, i *interfaceNode, n *yaml.Node) { i.name, _ = p.interfaceName(n) },
+		"trusted": func(p *parser, i *interfaceNode, n *yaml.Node) { i.trusted, _ = p.boolean(n) },
+	},
+	words: map[string]string{"interface": "name", "trust": "trusted"},
+}
+
+func (p *parser) interfaceName(n *yaml.Node) (string, bool) {
+	name, ok := p.text(n, "the name of an interface")
+	switch {
+	case !ok:
+		return "", false
+	case name == "*":
+		p.errorf(n, "interfaces", "name each of them", "interfaces cannot be given by a pattern")
+		return "", false
+	case name == "" || len(name) > 15 || strings.ContainsAny(name, "/ \t:%\"\\"):
+		p.errorf(n, "interfaces", "write one to 15 characters without spaces, as \"ip link\" shows it", "%s cannot be the name of an interface", quotable(name))
+		return "", false
+	}
+	return name, true
+}
+
+func (p *parser) subnetSelection(f *file, n *yaml.Node) {
+	w, _ := p.word(n, "relays", "allow")
+	f.settings.SubnetSelection = w == "allow"
 }
 
 func (p *parser) authoritative(f *file, n *yaml.Node) {
@@ -212,9 +259,14 @@ func (p *parser) lifetime(key string, t *timeNode, n *yaml.Node) {
 // parse reads the root mapping.
 func (p *parser) parse(root *yaml.Node) *file {
 	f := &file{settings: policy.Defaults()}
-	if seen := walk(p, fileKeys, root, f); seen != nil {
+	p.definitions(root) // before the options that use them
+	seen := walk(p, fileKeys, root, f)
+	f.eachLevel(func(_ []*level, l *level) { p.join(l) })
+	if seen != nil {
 		p.need(root, seen, "interfaces", "the configuration", "write interfaces: [eth0]")
-		p.need(root, seen, "subnets", "the configuration", "add subnets: [{subnet: 192.0.2.0/24, pools: [192.0.2.50-192.0.2.200]}]")
+		if seen["shared-networks"] == nil {
+			p.need(root, seen, "subnets", "the configuration", "add subnets: [{subnet: 192.0.2.0/24, pools: [192.0.2.50-192.0.2.200]}]")
+		}
 	}
 	return f
 }

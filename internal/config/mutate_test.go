@@ -40,7 +40,13 @@ func TestMutations(t *testing.T) {
 		if err := yaml.Load([]byte(text), &root); err != nil {
 			t.Fatal(err)
 		}
+		tried := 0
 		mutate(&root, func(what string) {
+			// The reference file has tens of thousands of changes: one in five of them, and
+			// as five is no factor of their number at a value, each form comes up.
+			if tried++; name == "reference.yaml" && tried%5 != 0 {
+				return
+			}
 			out, err := yaml.Dump(&root)
 			if err != nil {
 				t.Fatal(err)

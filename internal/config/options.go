@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
 
 	"lessor/dhcp4"
+	"lessor/internal/policy"
+	"lessor/internal/template"
 )
 
 // owned are the options that the protocol itself sets, with the reason why a
@@ -28,12 +31,19 @@ var owned = map[dhcp4.Code]string{
 	dhcp4.OptDHCPRebindingTime:         "it is always 7/8 of the lease",
 	dhcp4.OptDHCPClientIdentifier:      "it is the client's own, sent back to it",
 	dhcp4.OptRapidCommit:               "set rapid-commit: true instead",
-	dhcp4.OptFQDN:                      "it answers the client's own",
+	dhcp4.OptFQDN:                      "it answers the client's own; set hostname in a reservation, or host-name",
 	dhcp4.OptDHCPAgentOptions:          "it is the relay agent's own, sent back to it",
 	dhcp4.OptAuthenticate:              "authentication is not supported",
 	dhcp4.OptClientLastTransactionTime: "it answers lease queries",
 	dhcp4.OptAssociatedIP:              "it answers lease queries",
 	dhcp4.OptSubnetSelection:           "only clients send it",
+	dhcp4.OptStatusCode:                "it answers lease queries",
+	dhcp4.OptBaseTime:                  "it answers lease queries",
+	dhcp4.OptStartTimeOfState:          "it answers lease queries",
+	dhcp4.OptQueryStartTime:            "it answers lease queries",
+	dhcp4.OptQueryEndTime:              "it answers lease queries",
+	dhcp4.OptDHCPState:                 "it answers lease queries",
+	dhcp4.OptDataSource:                "it answers lease queries",
 }
 
 // options reads the short form {name: value}, or a list as in option-data.
@@ -74,20 +84,27 @@ func (p *parser) options(l *level, n *yaml.Node) {
 
 // optionEntry is one option before its value is read.
 type optionEntry struct {
-	name, code, typ, data *yaml.Node
-	at                    Place
+	name, code, space, typ, data *yaml.Node
+	always, never                *yaml.Node
+	at                           Place
 }
 
 var optionKeys = &keys[optionEntry]{
 	what: "an option",
 	known: map[string]func(*parser, *optionEntry, *yaml.Node){
-		"name": func(_ *parser, e *optionEntry, n *yaml.Node) { e.name = n },
-		"code": func(_ *parser, e *optionEntry, n *yaml.Node) { e.code = n },
-		"type": func(_ *parser, e *optionEntry, n *yaml.Node) { e.typ = n },
-		"data": func(_ *parser, e *optionEntry, n *yaml.Node) { e.data = n },
+		"name":        func(_ *parser, e *optionEntry, n *yaml.Node) { e.name = n },
+		"code":        func(_ *parser, e *optionEntry, n *yaml.Node) { e.code = n },
+		"space":       func(_ *parser, e *optionEntry, n *yaml.Node) { e.space = n },
+		"type":        func(_ *parser, e *optionEntry, n *yaml.Node) { e.typ = n },
+		"data":        func(_ *parser, e *optionEntry, n *yaml.Node) { e.data = n },
+		"always-send": func(_ *parser, e *optionEntry, n *yaml.Node) { e.always = n },
+		"never-send":  func(_ *parser, e *optionEntry, n *yaml.Node) { e.never = n },
 	},
-	later: []string{"space", "always-send", "never-send", "csv-format", "client-classes"},
-	words: map[string]string{"value": "data", "option": "name"},
+	later: []string{"client-classes"},
+	words: map[string]string{
+		"value": "data", "option": "name", "always": "always-send", "never": "never-send",
+		"csv-format": "leave it out; type: binary takes data in hexadecimal",
+	},
 }
 
 var typedKeys = &keys[optionEntry]{
@@ -114,41 +131,121 @@ func (p *parser) optionData(l *level, n *yaml.Node) {
 
 // option reads one option and adds it to l.
 func (p *parser) option(l *level, n *yaml.Node, e *optionEntry) {
-	d := p.optionDef(n, e)
+	sp, ok := p.space(e.space)
+	if !ok {
+		return
+	}
+	d := p.optionDef(n, sp, e)
 	if d == nil {
 		return
 	}
-	if why := owned[d.Code]; why != "" {
+	if why := owned[d.Code]; why != "" && sp == (space{}) {
 		p.add(Error, e.at, "option-owned", why, "%s (option %d) cannot be configured", d.Name, d.Code)
 		return
 	}
-	for i := range l.options {
-		if o := &l.options[i]; o.code == d.Code {
-			p.add(Error, e.at, "duplicate-option", "keep one of them", "%s (option %d) is set twice; the other one is at %s", d.Name, d.Code, o.at).relate(o.at, "the first one")
-			return
+	o := optionNode{code: d.Code, name: d.Name, at: e.at, val: e.at}
+	if o.flags, ok = p.optionFlags(sp, e); !ok {
+		return
+	}
+	if e.data != nil {
+		o.val = p.place(e.data)
+	}
+	if o.flags&policy.NeverSend == 0 && !p.optionValue(&o, d, sp, e) {
+		return
+	}
+	if sp != (space{}) {
+		p.addSub(l, sp, o)
+		return
+	}
+	p.addOption(l, o)
+}
+
+// optionFlags reads always-send and never-send.
+func (p *parser) optionFlags(sp space, e *optionEntry) (flags policy.Flags, ok bool) {
+	always, never := false, false
+	if e.always != nil {
+		if always, ok = p.boolean(e.always); !ok {
+			return 0, false
 		}
 	}
+	if e.never != nil {
+		if never, ok = p.boolean(e.never); !ok {
+			return 0, false
+		}
+	}
+	switch {
+	case always && never:
+		p.errorf(e.never, "option-key", "remove one of them", "an option cannot be sent always and never")
+		return 0, false
+	case never && sp != (space{}):
+		p.errorf(e.never, "option-key", fmt.Sprintf("write {name: %s, never-send: true}", dhcp4.Lookup(sp.carrier).Name), "the options of the space %s are sent together or not at all", sp)
+		return 0, false
+	case never:
+		flags = policy.NeverSend
+	case always:
+		flags = policy.AlwaysSend
+	}
+	return flags, true
+}
+
+// optionValue reads the value of option d into o.
+func (p *parser) optionValue(o *optionNode, d *dhcp4.Def, sp space, e *optionEntry) bool {
 	if e.data == nil {
 		if d.Type != dhcp4.TypeFlag {
 			p.add(Error, e.at, "missing-key", "add data: …", "option %d needs the key \"data\"", d.Code)
-			return
+			return false
 		}
 		e.data = &yaml.Node{Kind: yaml.ScalarNode, Value: "true", Line: e.at.Line, Column: e.at.Col}
 	}
 	words, ok := p.words(e.data, true)
 	if !ok {
-		return
+		return false
 	}
-	data, err := d.AppendValue(nil, words)
-	if err != nil {
+	if d.Type == dhcp4.TypeString && len(words) == 1 && strings.Contains(words[0], "${") {
+		if o.fill, words[0], ok = p.optionTemplate(sp, e.data, words[0]); !ok {
+			return false
+		}
+	}
+	var err error
+	if o.data, err = d.AppendValue(nil, words); err != nil {
 		p.badValue(d, e.data, err)
-		return
+		return false
 	}
-	l.options = append(l.options, optionNode{d.Code, d.Name, data, e.at, p.place(e.data)})
+	if sp != (space{}) && len(o.data) > 255 {
+		p.errorf(e.data, "option-value", "shorten it", "%s (option %d of the space %s) has %d octets, 255 are the most", d.Name, d.Code, sp, len(o.data))
+		return false
+	}
+	return true
+}
+
+// optionTemplate reads text with placeholders. Where it has none it returns the text that is
+// sent, else the text as it is written.
+func (p *parser) optionTemplate(sp space, n *yaml.Node, text string) (*template.Template, string, bool) {
+	t, err := template.Parse(text, policy.Placeholders...)
+	if te, ok := errors.AsType[*template.Error](err); ok {
+		at := p.place(n)
+		if at.Col-1 < len([]rune(at.Text)) && n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0 {
+			at.Col++
+		}
+		if strings.Contains(at.Text, text) {
+			at.Col += utf8.RuneCountInString(text[:te.Offset])
+			at.Len = utf8.RuneCountInString(text[te.Offset : te.Offset+te.Length])
+		}
+		p.add(Error, at, "option-value", te.Fix, "%s", te.Message)
+		return nil, "", false
+	}
+	if plain, ok := t.Literal(); ok {
+		return nil, plain, true
+	}
+	if sp != (space{}) {
+		p.errorf(n, "option-value", "write $${ for the two characters ${ themselves", "an option of the space %s is the same for all clients", sp)
+		return nil, "", false
+	}
+	return &t, text, true
 }
 
 // optionDef finds out which option e means and which type it has.
-func (p *parser) optionDef(n *yaml.Node, e *optionEntry) *dhcp4.Def {
+func (p *parser) optionDef(n *yaml.Node, sp space, e *optionEntry) *dhcp4.Def {
 	var d *dhcp4.Def
 	switch {
 	case e.name != nil && e.code != nil:
@@ -159,23 +256,18 @@ func (p *parser) optionDef(n *yaml.Node, e *optionEntry) *dhcp4.Def {
 		if !ok {
 			return nil
 		}
-		if d = dhcp4.LookupName(name); d == nil {
-			p.unknownOption(e.name, name)
+		if d = p.lookupName(sp, name); d == nil {
+			p.unknownOption(sp, e.name, name)
 			return nil
 		}
 	case e.code != nil:
-		text, ok := p.text(e.code, "the code of an option")
+		code, ok := p.code(e.code)
 		if !ok {
 			return nil
 		}
-		code, err := strconv.ParseUint(text, 10, 8)
-		if err != nil {
-			p.errorf(e.code, "option-code", "", "%s is not an option code; codes go from 1 to 254", quotable(text))
-			return nil
-		}
-		if d = dhcp4.Lookup(dhcp4.Code(code)); d == nil {
-			d = &dhcp4.Def{Code: dhcp4.Code(code), Name: fmt.Sprintf("option %d", code)}
-			if e.typ == nil {
+		if d = p.lookupCode(sp, code); d == nil {
+			d = &dhcp4.Def{Code: code, Name: fmt.Sprintf("option %d", code)}
+			if e.typ == nil && e.never == nil {
 				p.errorf(e.code, "option-type", fmt.Sprintf("write {code: %d, type: binary, data: 01:02}", code), "option %d is not in the registry, so its type must be given", code)
 				return nil
 			}
@@ -187,35 +279,56 @@ func (p *parser) optionDef(n *yaml.Node, e *optionEntry) *dhcp4.Def {
 	if e.typ == nil {
 		return d
 	}
-	t, ok := p.optionType(e.typ)
+	t, ok := p.optionType(e.typ, optionTypes)
 	if !ok {
 		return nil
 	}
-	return &dhcp4.Def{Code: d.Code, Name: d.Name, Type: t, List: t != dhcp4.TypeString && t != dhcp4.TypeBinary && t != dhcp4.TypeFlag}
+	return &dhcp4.Def{Code: d.Code, Name: d.Name, Type: t, List: listable(t)}
 }
 
 // optionTypes are the types that an option given by its code can have.
 var optionTypes = []dhcp4.Type{dhcp4.TypeFlag, dhcp4.TypeUint8, dhcp4.TypeUint16, dhcp4.TypeUint32, dhcp4.TypeInt32,
 	dhcp4.TypeBool, dhcp4.TypeAddr, dhcp4.TypeAddr6, dhcp4.TypeString, dhcp4.TypeBinary, dhcp4.TypeFQDN, dhcp4.TypeRoutes}
 
-func (p *parser) optionType(n *yaml.Node) (dhcp4.Type, bool) {
+// optionType reads one of the types.
+func (p *parser) optionType(n *yaml.Node, types []dhcp4.Type) (dhcp4.Type, bool) {
 	s, ok := p.text(n, "the type of an option")
 	if !ok {
 		return 0, false
 	}
-	names := make([]string, len(optionTypes))
-	for i, t := range optionTypes {
+	names := make([]string, len(types))
+	for i, t := range types {
 		if names[i] = t.String(); names[i] == s {
 			return t, true
 		}
+	}
+	if word := typeWords[s]; word != "" {
+		p.errorf(n, "option-type", "write "+word, "%s is not a type of options", quotable(s))
+		return 0, false
 	}
 	p.errorf(n, "option-type", "write one of "+strings.Join(names, ", "), "%s is not a type of options", quotable(s))
 	return 0, false
 }
 
+// typeWords are the names that Kea and dhcpd have for types.
+var typeWords = map[string]string{"empty": "flag", "text": "string", "ip-address": "ipv4-address", "domain-name": "fqdn",
+	"domain-list": "fqdn with array: true", "integer": "uint32", "unsigned": "uint32", "bool": "boolean", "hex": "binary"}
+
 // unknownOption reports a name that no option has, with the option that was
 // probably meant.
-func (p *parser) unknownOption(n *yaml.Node, name string) {
+func (p *parser) unknownOption(sp space, n *yaml.Node, name string) {
+	own := make([]string, len(p.own[sp]))
+	for i := range own {
+		own[i] = p.own[sp][i].Name
+	}
+	if near := nearest(name, own); near != "" {
+		p.errorf(n, "unknown-option", fmt.Sprintf("did you mean %q?", near), "no option is called %s", quotable(name))
+		return
+	}
+	if sp != (space{}) {
+		p.errorf(n, "unknown-option", "define it under option-definitions, or give its code and type", "no option of the space %s is called %s", sp, quotable(name))
+		return
+	}
 	fix := ""
 	if d := dhcp4.LookupName(dhcp4.Suggest(name)); d != nil {
 		also := ""

@@ -9,6 +9,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v4"
+
+	"lessor/dhcp4"
+	"lessor/internal/policy"
 )
 
 // contexts is every table of keys.
@@ -18,6 +21,12 @@ var contexts = map[string][]string{
 	"pool":           poolKeys.names(),
 	"reservation":    reservationKeys.names(),
 	"lease-database": databaseKeys.names(),
+	"shared network": networkKeys.names(),
+	"client class":   classKeys.names(),
+	"boot":           bootKeys.names(),
+	"ingress-limits": ingressKeys.names(),
+	"relay":          relayKeys.names(),
+	"interface":      interfaceKeys.names(),
 	"option":         {"code", "data", "name", "type"},
 }
 
@@ -45,7 +54,8 @@ func TestReference(t *testing.T) {
 
 // collect files the keys of n under its context.
 func collect(n *yaml.Node, context string, found map[string][]string) {
-	inner := map[string]string{"subnets": "subnet", "pools": "pool", "reservations": "reservation", "lease-database": "lease-database", "option-data": "option"}
+	inner := map[string]string{"subnets": "subnet", "pools": "pool", "reservations": "reservation", "lease-database": "lease-database", "option-data": "option",
+		"shared-networks": "shared network", "boot": "boot", "ingress-limits": "ingress-limits", "relay": "relay", "interfaces": "interface"}
 	switch n.Kind {
 	case yaml.SequenceNode:
 		for _, c := range n.Content {
@@ -55,7 +65,11 @@ func collect(n *yaml.Node, context string, found map[string][]string) {
 		for i := 0; i < len(n.Content); i += 2 {
 			name := n.Content[i].Value
 			found[context] = append(found[context], name)
-			if next := inner[name]; next != "" {
+			next := inner[name]
+			if name == "client-classes" && context == "configuration" {
+				next = "client class"
+			}
+			if next != "" {
 				collect(n.Content[i+1], next, found)
 			}
 		}
@@ -72,11 +86,11 @@ func TestReferenceDefaults(t *testing.T) {
 	}
 	a, b := ref.Policy().Settings, bare.Policy().Settings
 	a.ServerIdentifier = b.ServerIdentifier // an example
-	a.Interfaces = b.Interfaces
+	a.Interfaces, a.Trusted, a.Relays, a.FlexID, a.Ingress = b.Interfaces, nil, nil, nil, policy.Limits{}
 	if !equalSettings(a, b) {
 		t.Errorf("reference %+v\ndefaults  %+v", a, b)
 	}
-	if l, m := ref.Policy().Networks[0].Subnets[0].Lifetimes, bare.Policy().Networks[0].Subnets[0].Lifetimes; l != m {
+	if l, m := ref.Policy().SubnetOf(dhcp4.MustParseAddr("192.0.2.1")).Lifetimes, bare.Policy().Networks[0].Subnets[0].Lifetimes; l != m {
 		t.Errorf("reference lifetimes %v, defaults %v", l, m)
 	}
 }

@@ -74,6 +74,7 @@ type parser struct {
 	starts   []int  // offset of each line
 	problems []*Problem
 	errors   int
+	own      map[space][]ownDef // option-definitions
 }
 
 // add files a problem. The result may be given related places and notes.

@@ -16,12 +16,17 @@ type file struct {
 	leaseDatabase string
 	graceAt       Place // of lease-grace, when it is a duration
 	subnets       []*subnetNode
+	networks      []*networkNode
+	classes       []*classNode
+	flexID        *yaml.Node // nil: none
 }
 
 // level is what can be set at each level of inheritance.
 type level struct {
 	valid, min, max timeNode
+	boot            *policy.Boot
 	options         []optionNode
+	subs            []subNode // sub-options of spaces, until they are joined to options
 }
 
 // timeNode is a lifetime in seconds; with seconds 0 it is not set.
@@ -34,27 +39,6 @@ func (l *level) lifetimes() policy.Lifetimes {
 	return policy.Lifetimes{Valid: l.valid.seconds, Min: l.min.seconds, Max: l.max.seconds}
 }
 
-// optionSet is the options of the level, or nil.
-func (l *level) optionSet() *policy.OptionSet {
-	if len(l.options) == 0 {
-		return nil
-	}
-	opts := make([]dhcp4.Option, len(l.options))
-	for i, o := range l.options {
-		opts[i] = dhcp4.Option{Code: o.code, Data: o.data}
-	}
-	return policy.NewOptionSet(opts...)
-}
-
-// optionNode is one option with its wire form.
-type optionNode struct {
-	code dhcp4.Code
-	name string
-	data []byte
-	at   Place // its key, or its entry of option-data
-	val  Place
-}
-
 type subnetNode struct {
 	level
 	at           Place // of the prefix, else of the mapping
@@ -62,6 +46,9 @@ type subnetNode struct {
 	ok           bool // prefix is good
 	name         string
 	nameAt       Place
+	ingress      ingressNode
+	guard        []nameNode
+	limits       policy.Limits
 	pools        []*poolNode
 	reservations []*reservationNode
 }
@@ -72,6 +59,7 @@ type poolNode struct {
 	r       dhcp4.Range
 	ok      bool // r is good
 	exclude []rangeNode
+	guard   []nameNode
 }
 
 type rangeNode struct {
@@ -81,22 +69,37 @@ type rangeNode struct {
 
 type reservationNode struct {
 	level
-	at         Place // of the mapping
-	hw         []byte
-	hwAt       Place
-	clientID   []byte
-	clientIDAt Place
-	addr       dhcp4.Addr
-	addrAt     Place
-	hostname   string
+	at       Place // of the mapping
+	keys     []keyNode
+	addr     dhcp4.Addr
+	addrAt   Place
+	hostname string
+	classes  []nameNode
+}
+
+// keyNode is one key of a reservation.
+type keyNode struct {
+	policy.Key
+	at Place
+}
+
+// String names the key's client as the file does.
+func (k *keyNode) String() string {
+	switch k.Kind {
+	case policy.KeyHWAddress:
+		return formatOctets(k.Value)
+	case policy.KeyClientID, policy.KeyDUID:
+		return k.Kind.String() + " " + formatOctets(k.Value)
+	}
+	return k.Kind.String() + " " + quotable(string(k.Value))
 }
 
 // client names the reservation's client as the file does.
 func (r *reservationNode) client() string {
-	if r.hw != nil {
-		return formatOctets(r.hw)
+	if len(r.keys) == 0 {
+		return ""
 	}
-	return "client-id " + formatOctets(r.clientID)
+	return r.keys[0].String()
 }
 
 // withLevel adds the keys that every level has to a table.
@@ -107,6 +110,7 @@ func withLevel[T any](of func(*T) *level, known map[string]func(*parser, *T, *ya
 	lifetime("valid-lifetime", func(l *level) *timeNode { return &l.valid })
 	lifetime("min-valid-lifetime", func(l *level) *timeNode { return &l.min })
 	lifetime("max-valid-lifetime", func(l *level) *timeNode { return &l.max })
+	withBoot(of, known)
 	known["options"] = func(p *parser, t *T, n *yaml.Node) { p.options(of(t), n) }
 	known["option-data"] = func(p *parser, t *T, n *yaml.Node) { p.optionData(of(t), n) }
 	return known

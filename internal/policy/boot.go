@@ -7,8 +7,26 @@ import "lessor/dhcp4"
 type Boot struct {
 	NextServer dhcp4.Addr // siaddr
 	ServerName string     // sname, option 66
-	File       string     // file, option 67
-	Pos        Pos
+	File       string     // file, option 67: whatever the client's architecture is
+	IPXE       string     // for clients whose user class is iPXE
+	ByArch     []ArchFile // by option 93; looked up before File
+	Pos        Pos        // of the innermost level that sets something
+}
+
+// ArchFile is what machines of one architecture boot (option 93, RFC 4578 2.1).
+type ArchFile struct {
+	Arch uint16
+	File string // a file name, or for HTTP boot a URL
+}
+
+// OfArch returns the file for an architecture, or "".
+func (b *Boot) OfArch(arch uint16) string {
+	for i := range b.ByArch {
+		if b.ByArch[i].Arch == arch {
+			return b.ByArch[i].File
+		}
+	}
+	return ""
 }
 
 // MergeBoot returns inner within outer: what inner leaves unset is outer's. It may
@@ -29,6 +47,15 @@ func MergeBoot(outer, inner *Boot) *Boot {
 	}
 	if m.File == "" {
 		m.File = outer.File
+	}
+	if m.IPXE == "" {
+		m.IPXE = outer.IPXE
+	}
+	m.ByArch = append([]ArchFile(nil), inner.ByArch...)
+	for _, f := range outer.ByArch {
+		if inner.OfArch(f.Arch) == "" {
+			m.ByArch = append(m.ByArch, f)
+		}
 	}
 	return &m
 }

@@ -142,18 +142,18 @@ func TestRareBounds(t *testing.T) {
 func TestLimiterForgets(t *testing.T) {
 	var l limiter
 	for i := range uint64(300_000) {
-		l.allow(ingress{1, i + 1}, int64(i)*1e6, 50, 500)
+		l.allow(ingress{link: 1, relay: i + 1}, int64(i)*1e6, 50, 500)
 	}
 	now := int64(400e9)
 	for i := range 500 {
-		if !l.allow(ingress{1, 1e9}, now, 50, 500) {
+		if !l.allow(ingress{link: 1, relay: 1e9}, now, 50, 500) {
 			t.Fatalf("an honest agent is refused at request %d of its burst", i)
 		}
 	}
-	if l.allow(ingress{1, 1e9}, now, 50, 500) {
+	if l.allow(ingress{link: 1, relay: 1e9}, now, 50, 500) {
 		t.Error("the burst has no end")
 	}
-	if !l.allow(ingress{1, 0}, now, 50, 500) {
+	if !l.allow(ingress{link: 1}, now, 50, 500) {
 		t.Error("an interface shares the bucket of the agents")
 	}
 }

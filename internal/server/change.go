@@ -32,6 +32,9 @@ func (c *Core) commit(now lease.Instant, e *Effects, b *lease.Binding) uint64 {
 	}
 	e.keep(&ch.After)
 	e.Changes = append(e.Changes, ch)
+	if c.isDraft() {
+		return c.seq
+	}
 	s := c.table.Put(b)
 	c.accountRecord(b.Addr, s, now.M)
 	c.wake(s)
@@ -121,4 +124,5 @@ func (c *Core) takeBack(now lease.Instant, ch *lease.Change) {
 	if p != nil {
 		c.move(p, a, 0, from, now.M)
 	}
+	c.count1(a, 0)
 }

@@ -127,6 +127,7 @@ func (c *Core) rebuild(now lease.Instant, old *policy.Policy) {
 	c.order = nil
 	clear(c.parts)
 	c.endOffers(old)
+	c.usage.on = false
 	for _, n := range c.pol.Networks {
 		for _, sn := range n.Subnets {
 			for _, conf := range sn.Pools {
@@ -149,6 +150,7 @@ func (c *Core) rebuild(now lease.Instant, old *policy.Policy) {
 			c.account(of.addr, now.M)
 		}
 	}
+	c.resetUsage(old)
 	for _, p := range before {
 		c.keepReady(p)
 	}

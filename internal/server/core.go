@@ -30,6 +30,8 @@ type Core struct {
 
 	offers   offers
 	limit    limiter
+	usage    usage
+	clones   map[dhcp4.Addr]clone
 	checks   checks
 	released []freed // released addresses whose release is not durable yet
 
@@ -47,6 +49,7 @@ type Core struct {
 	count Counters
 	q     request // of the packet under way
 	reply replyScratch
+	tr    *Trace // of Explain's draft; nil: nothing is told
 }
 
 // ethernet is a served interface and the network that its clients are in.
@@ -78,6 +81,7 @@ func New(secret [16]byte, boot lease.BootID) *Core {
 		parts:    map[*policy.Pool]*part{},
 		doubtful: map[dhcp4.Addr]struct{}{},
 		own:      map[dhcp4.Addr]struct{}{},
+		clones:   map[dhcp4.Addr]clone{},
 		offers:   newOffers(),
 		checks:   newChecks(),
 		bound:    usual,

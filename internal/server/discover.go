@@ -25,6 +25,11 @@ func (c *Core) discover(q *request, e *Effects) Reason {
 	if ch.addr == 0 {
 		return reason
 	}
+	if live == 0 {
+		if reason := c.mayHaveNew(q, ch.addr, false); reason != None {
+			return reason
+		}
+	}
 	c.offer(q, ch)
 	if ch.wait {
 		switch c.waitForCheck(q, e, ch.addr) {
@@ -42,7 +47,7 @@ func (c *Core) discover(q *request, e *Effects) Reason {
 	if of := c.offers.ofAddr(ch.addr); of != nil {
 		of.checked = true
 	}
-	if c.pol.RapidCommit && q.view.Has(dhcp4.OptRapidCommit) && c.mayBind(q) {
+	if c.pol.RapidCommit && q.view.Has(dhcp4.OptRapidCommit) && c.mayBind(q) && (live != 0 || c.mayHaveNew(q, ch.addr, true) == None) {
 		return c.grant(q, e, ch.addr)
 	}
 	t := c.lifetimeFor(q, ch.addr)
@@ -72,39 +77,39 @@ func (c *Core) choose(q *request, e *Effects, live, last lease.Slot) (choice, Re
 	if q.res != nil && q.res.Addr != 0 {
 		if c.reservationFree(q) {
 			st, _ := c.standing(q, q.res.Addr)
-			return choice{q.res.Addr, st == free && c.unproven(q, q.res.Addr)}, None
+			return c.tr.take(c, q, live, last, fromReservation, choice{q.res.Addr, st == free && c.unproven(q, q.res.Addr)}), None
 		}
 		c.alarm(q, e, AlarmReservedInUse, q.res.Addr)
 	}
 	if live != 0 {
 		if a := c.table.Rec(live).Addr; c.allowed(q, a) == None {
-			return choice{addr: a}, None
+			return c.tr.take(c, q, live, last, fromLease, choice{addr: a}), None
 		}
 	}
 	if of := c.offers.ofID(q.id); of != nil && of.live && c.grantable(q, of.addr) == None {
-		return choice{of.addr, c.unproven(q, of.addr)}, None
+		return c.tr.take(c, q, live, last, fromOffer, choice{of.addr, c.unproven(q, of.addr)}), None
 	}
 	if last != 0 {
 		a := c.table.Rec(last).Addr
 		if st, _ := c.standing(q, a); st == mineOnce && c.allowed(q, a) == None && !c.checks.answers(a) {
-			return choice{addr: a}, None
+			return c.tr.take(c, q, live, last, fromLast, choice{addr: a}), None
 		}
 	}
 	if a := q.wanted; a != 0 && c.allowed(q, a) == None && !c.checks.answers(a) {
 		if st, _ := c.standing(q, a); st == free || st == mineOnce {
-			return choice{a, st == free && c.unproven(q, a)}, None
+			return c.tr.take(c, q, live, last, fromRequest, choice{a, st == free && c.unproven(q, a)}), None
 		}
 	}
-	return c.chooseNew(q, e)
+	return c.chooseNew(q, e, live, last)
 }
 
 // chooseNew picks an address for a client that has none: one that was asked for by
 // ARP and stayed silent, else a never-used one near the client's hashed start, else
 // the one that was free longest, else one that answered not long ago, else the oldest
 // offer's.
-func (c *Core) chooseNew(q *request, e *Effects) (choice, Reason) {
+func (c *Core) chooseNew(q *request, e *Effects, live, last lease.Slot) (choice, Reason) {
 	if a := c.takeReady(q); a != 0 {
-		return choice{addr: a}, None
+		return c.tr.take(c, q, live, last, fromReady, choice{addr: a}), None
 	}
 	a := c.takeFree(q, false)
 	answered := a == 0
@@ -114,9 +119,10 @@ func (c *Core) chooseNew(q *request, e *Effects) (choice, Reason) {
 	if a == 0 {
 		answered = false
 		if a = c.recall(q); a == 0 {
-			return choice{}, c.whyNone(q)
+			return c.tr.take(c, q, live, last, fromNowhere, choice{}), c.whyNone(q)
 		}
 	}
+	c.tr.take(c, q, live, last, fromPool, choice{addr: a})
 	if !c.unproven(q, a) {
 		return choice{addr: a}, None
 	}
@@ -205,27 +211,23 @@ func (c *Core) takeFree(q *request, answered bool) dhcp4.Addr {
 // recall takes back the oldest offer of the network, because no other address is
 // left. For a minute the first REQUEST then wins.
 func (c *Core) recall(q *request) dhcp4.Addr {
-	for range 2 {
-		of, from := c.oldestOffer(q)
-		if of == nil {
-			return 0
-		}
-		a := of.addr
-		c.count.Recalled++
-		c.endOffer(of, q.now.M)
-		if a != q.giaddr { // a relay agent's own address is no client's
-			from.recallUntil = q.now.M + recallMemory
-			return a
-		}
+	of, from := c.oldestOffer(q)
+	if of == nil {
+		return 0
 	}
-	return 0
+	a := of.addr
+	c.count.Recalled++
+	c.endOffer(of, q.now.M)
+	from.recallUntil = q.now.M + recallMemory
+	return a
 }
 
-// oldestOffer finds the oldest offer of an address of the network's pools.
+// oldestOffer finds the oldest offer of an address of the network's pools, but for a
+// relay agent's own, which is no client's.
 func (c *Core) oldestOffer(q *request) (of *offer, from *part) {
 	best, bestKey := dhcp4.Addr(0), int64(0)
 	c.partsOf(q, func(p *part) dhcp4.Addr {
-		if a, key, ok := p.pool.Oldest(pool.Offered); ok && (best == 0 || key < bestKey) {
+		if a, key, ok := p.pool.OldestBut(pool.Offered, q.giaddr); ok && (best == 0 || key < bestKey) {
 			best, bestKey, from = a, key, p
 		}
 		return 0

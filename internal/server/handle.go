@@ -62,6 +62,7 @@ func (c *Core) handle(q *request, e *Effects) {
 	}
 	if reason == None {
 		reason = c.locate(q)
+		c.tr.located(c, q, reason)
 	}
 	if reason == None {
 		c.identify(q)

@@ -125,7 +125,11 @@ func (w *world) send(c client, typ dhcp4.MessageType, args []string) {
 	}
 	owed := w.owed(c, p)
 	pkt, e := p.packet(), &w.h.e
-	w.h.core.Handle(w.h.now, &pkt, e)
+	if w.explained {
+		explained(w.t, w.h.core, w.h.now, &pkt, e)
+	} else {
+		w.h.core.Handle(w.h.now, &pkt, e)
+	}
 	replies, changes := len(e.Replies), len(e.Changes)
 	if typ == dhcp4.Discover && replies == 0 || replies > 0 && e.Replies[0].Type == dhcp4.Ack {
 		w.dropOffers(c) // it may wait for another, or has what it wants

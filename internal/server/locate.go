@@ -60,6 +60,7 @@ func (c *Core) locateDirect(q *request) Reason {
 	case selected:
 	case q.ucast && q.ciaddr != 0:
 		if sn := c.pol.SubnetOf(q.ciaddr); sn != nil {
+			c.tr.chose(byCIAddr, q.ciaddr)
 			q.net = sn.Network
 		}
 	}
@@ -85,6 +86,7 @@ func (c *Core) locateRelayed(q *request) Reason {
 	if reason != None || selected {
 		return reason
 	}
+	c.tr.chose(byRelay, q.giaddr)
 	if q.net = c.pol.NetworkOfRelay(q.giaddr); q.net == nil {
 		return NoSubnet
 	}
@@ -95,12 +97,14 @@ func (c *Core) locateRelayed(q *request) Reason {
 // from option 118 where that is believed.
 func (c *Core) selected(q *request, believe118 bool) (bool, Reason) {
 	if v, ok := policy.AgentOption(q.facts.Agent, dhcp4.AgentLinkSelection); ok && len(v) == 4 {
+		c.tr.chose(byLinkSelection, dhcp4.AddrFromBytes(v))
 		return true, c.selectSubnet(q, dhcp4.AddrFromBytes(v))
 	}
 	if !believe118 || q.view.Len(dhcp4.OptSubnetSelection) != 4 {
 		return false, None
 	}
 	q.subnet, _ = q.view.Get(dhcp4.OptSubnetSelection, q.subnetBuf[:0])
+	c.tr.chose(bySubnetSelection, dhcp4.AddrFromBytes(q.subnet))
 	return true, c.selectSubnet(q, dhcp4.AddrFromBytes(q.subnet))
 }
 
@@ -133,7 +137,10 @@ func (c *Core) identify(q *request) {
 	if c.pol.FlexID != nil {
 		q.flexID = c.pol.FlexID(f)
 	}
-	q.res = q.net.Reservation(&policy.Keys{FlexID: q.flexID, ClientID: q.clientID, HType: q.htype, HW: q.hw, Agent: f.Agent})
+	keys := policy.Keys{FlexID: q.flexID, ClientID: q.clientID, HType: q.htype, HW: q.hw, Agent: f.Agent}
+	res, by := q.net.Match(&keys, c.tr.each(q))
+	q.res = res
+	c.tr.matched(c, q, &keys, by)
 }
 
 // remembered is the relay information of the client's binding. A renewal goes straight
@@ -170,11 +177,14 @@ func (c *Core) classify(q *request) Reason {
 	for i := policy.FirstClass; i < len(c.pol.Classes); i++ {
 		cl := &c.pol.Classes[i]
 		if cl.Test == nil || f.Classes.Has(i) {
+			c.tr.class(cl, f.Classes.Has(i), true, nil)
 			continue
 		}
-		if in, err := cl.Test(f); in && err == nil {
+		in, err := cl.Test(f)
+		if in && err == nil {
 			f.Classes.Add(i)
 		}
+		c.tr.class(cl, in, false, err)
 	}
 	if c.pol.Drop != 0 && f.Classes.Has(c.pol.Drop) {
 		return ClassDrop

@@ -34,7 +34,11 @@ func (h *harness) packets(d *datadriven.TestData) {
 	}
 	for range max(1, p.times) {
 		pkt := p.packet()
-		h.core.Handle(h.now, &pkt, &h.e)
+		if p.times > 1 {
+			h.core.Handle(h.now, &pkt, &h.e)
+		} else {
+			explained(h.t, h.core, h.now, &pkt, &h.e)
+		}
 	}
 }
 

@@ -92,8 +92,9 @@ func (c *Core) account(a dhcp4.Addr, m int64) { c.accountRecord(a, c.table.ByAdd
 
 // accountRecord is account for who knows the record of a already.
 func (c *Core) accountRecord(a dhcp4.Addr, s lease.Slot, m int64) {
-	if p := c.part(a); p != nil {
+	if p := c.part(a); p != nil && !c.isDraft() {
 		c.move(p, a, s, c.counted(p, a, s), m)
+		c.count1(a, s)
 	}
 }
 

@@ -42,6 +42,8 @@ const (
 	PoolFull
 	NoPoolForClient
 	RateLimited
+	NewRateLimit
+	AddressLimit
 	ProbePending
 	NoCheck
 	StoreFailing
@@ -64,6 +66,7 @@ const (
 	AlarmProbeConflict
 	AlarmDeclineLimit
 	AlarmUnchecked
+	AlarmClones
 
 	NumReasons
 )
@@ -99,6 +102,8 @@ var reasons = [NumReasons]reasonText{
 	PoolFull:          {"pool-full", "no address is left"},
 	NoPoolForClient:   {"no-pool-for-client", "no pool of the network is for a client of these classes"},
 	RateLimited:       {"rate-limited", "over the limit of bindings that answer no offer"},
+	NewRateLimit:      {"rate-limit", "a configured rate-limit of new bindings is used up"},
+	AddressLimit:      {"address-limit", "a configured address-limit is reached"},
 	ProbePending:      {"probe-pending", "the offer waits for its ARP check"},
 	NoCheck:           {"no-check", "no offer may leave unchecked now, and too many checks are under way"},
 	StoreFailing:      {"store-failing", "the lease store cannot commit, so nothing new is promised"},
@@ -117,6 +122,7 @@ var reasons = [NumReasons]reasonText{
 	AlarmReservedInUse: {"reserved-in-use", "a reserved address is still held by another client"},
 	AlarmProbeConflict: {"probe-conflict", "somebody answers for an address that should be free"},
 	AlarmDeclineLimit:  {"decline-limit", "the share of declined addresses that a pool may have is used up"},
+	AlarmClones:        {"clones", "two hardware addresses use one client identifier in turn; if these are copies of one machine, set match-client-id: false"},
 	AlarmUnchecked:     {"offered-unchecked", "no address was ready, so one was offered without an ARP check"},
 }
 

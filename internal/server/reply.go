@@ -13,6 +13,7 @@ const udpOverhead = 28
 // replyScratch is where a reply's options are put together.
 type replyScratch struct {
 	configured
+	boot  bootFields
 	opts  []dhcp4.Option
 	fixed [5][4]byte // values of the options that the protocol itself needs
 	seen  codeSet    // codes that are in opts, or have nothing to send
@@ -58,6 +59,7 @@ func (c *Core) replyOffer(q *request, e *Effects, a dhcp4.Addr, t uint32) {
 	c.echoClientID(q)
 	c.lay(q, a)
 	c.putFQDN(q)
+	c.putBoot(q, a)
 	c.parameters(q)
 	c.send(q, e, dhcp4.Offer, a, 0, 0)
 }
@@ -71,6 +73,7 @@ func (c *Core) replyAck(q *request, e *Effects, a dhcp4.Addr, t uint32, after ui
 	c.echoClientID(q)
 	c.lay(q, a)
 	c.putFQDN(q)
+	c.putBoot(q, a)
 	c.parameters(q)
 	c.send(q, e, dhcp4.Ack, a, q.ciaddr, after)
 	if t != lease.Infinite {
@@ -88,6 +91,7 @@ func (c *Core) replyInform(q *request, e *Effects) {
 
 // nakIfAuthoritative refuses an address, or is silent where others may answer.
 func (c *Core) nakIfAuthoritative(q *request, e *Effects, why Reason, s lease.Slot) Reason {
+	c.tr.refuse(why)
 	if !c.pol.Authoritative {
 		return NotAuthoritative
 	}
@@ -97,6 +101,7 @@ func (c *Core) nakIfAuthoritative(q *request, e *Effects, why Reason, s lease.Sl
 // nak refuses an address. s is the record that the refusal rests on, 0 for none: the
 // NAK waits until the store has said that the record still stands.
 func (c *Core) nak(q *request, e *Effects, why Reason, s lease.Slot) Reason {
+	c.tr.refuse(why)
 	if !c.nakDestination(q, new(wire.Send)) {
 		return NoReplyPath
 	}
@@ -171,6 +176,9 @@ func (c *Core) send(q *request, e *Effects, t dhcp4.MessageType, yiaddr, ciaddr 
 		Op: bootReply, HType: q.view.HType(), HLen: q.view.HLen(), XID: q.view.XID(), Flags: q.view.Flags(),
 		CIAddr: ciaddr, YIAddr: yiaddr, GIAddr: q.giaddr, CHAddr: q.view.CHAddr16(),
 	}
+	if yiaddr != 0 {
+		h.SIAddr, h.SName, h.File = c.reply.boot.siaddr, c.reply.boot.sname, c.reply.boot.file
+	}
 	r := Reply{Type: t, After: after}
 	r.Link, r.SrcPort = q.pkt.Link, dhcp4.ServerPort
 	r.Src = c.sourceFor(q, yiaddr)
@@ -190,6 +198,7 @@ func (c *Core) send(q *request, e *Effects, t dhcp4.MessageType, yiaddr, ciaddr 
 	r.Data = e.message(&h, c.reply.opts, q.agent, limit)
 	e.Replies = append(e.Replies, r)
 	c.count.Sent[t]++
+	c.tr.sends(c, q, &r)
 }
 
 // message writes a message into the memory of e.

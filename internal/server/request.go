@@ -39,6 +39,7 @@ func (q *request) unicast() bool {
 
 // selecting answers the REQUEST for an address that this server offered: I3b (a).
 func (c *Core) selecting(q *request, e *Effects) Reason {
+	c.tr.asks(c, q, q.wanted)
 	st, s := c.standing(q, q.wanted)
 	if c.failing {
 		if c.allowed(q, q.wanted) != None {
@@ -51,6 +52,11 @@ func (c *Core) selecting(q *request, e *Effects) Reason {
 	}
 	if st != mine && !c.wasOffered(q, q.wanted) && !c.mayBind(q) {
 		return RateLimited
+	}
+	if st != mine {
+		if reason := c.mayHaveNew(q, q.wanted, true); reason != None {
+			return reason
+		}
 	}
 	return c.grant(q, e, q.wanted)
 }
@@ -84,6 +90,7 @@ func (c *Core) wasOffered(q *request, a dhcp4.Addr) bool {
 
 // extend answers INIT-REBOOT, RENEWING and REBINDING: I3b (b), (c), (d).
 func (c *Core) extend(q *request, e *Effects, a dhcp4.Addr, renewing bool) Reason {
+	c.tr.asks(c, q, a)
 	st, s := c.standing(q, a)
 	allowed := c.allowed(q, a)
 	if c.failing {
@@ -104,6 +111,9 @@ func (c *Core) extend(q *request, e *Effects, a dhcp4.Addr, renewing bool) Reaso
 	case (renewing || careful) && allowed == None && !elsewhere && (st == free || st == mineOnce):
 		if !c.mayBind(q) {
 			return RateLimited
+		}
+		if reason := c.mayHaveNew(q, a, true); reason != None {
+			return reason
 		}
 		return c.grant(q, e, a) // adopted
 	case careful:
@@ -155,15 +165,19 @@ func (c *Core) remaining(q *request, e *Effects, st standing, s lease.Slot) Reas
 // a.
 func (c *Core) lifetimesOf(q *request, a dhcp4.Addr) policy.Lifetimes {
 	if q.res != nil && q.res.OwnLifetime {
+		c.tr.lifetimeOf(policy.LevelReservation, "", q.res.Pos)
 		return q.res.Lifetimes
 	}
 	sn := q.net.Contains(a)
 	base := sn.Lifetimes
-	if p := sn.PoolOf(a); p != nil {
+	c.tr.lifetimeOf(policy.LevelSubnet, sn.Name, sn.Pos)
+	if p := sn.PoolOf(a); p != nil && p.Lifetimes != base {
+		c.tr.lifetimeOf(policy.LevelPool, "", p.Pos)
 		base = p.Lifetimes
 	}
 	for i := policy.FirstClass; i < len(c.pol.Classes); i++ {
 		if cl := &c.pol.Classes[i]; q.facts.Classes.Has(i) && cl.Lifetimes != (policy.Lifetimes{}) {
+			c.tr.lifetimeOf(policy.LevelClass, cl.Name, cl.Pos)
 			return cl.Lifetimes.Within(base).Resolve()
 		}
 	}
@@ -174,10 +188,15 @@ func (c *Core) lifetimesOf(q *request, a dhcp4.Addr) policy.Lifetimes {
 // for in option 51, within the limits, else what is configured (RFC 2131 4.3.1).
 func (c *Core) lifetimeFor(q *request, a dhcp4.Addr) uint32 {
 	l := c.lifetimesOf(q, a)
-	if t, ok := q.view.Uint32(dhcp4.OptDHCPLeaseTime); ok {
-		return min(max(t, l.Min), l.Max)
+	if q.isBooting() {
+		l = policy.Lifetimes{Valid: min(l.Valid, maxBootLifetime), Min: min(l.Min, maxBootLifetime), Max: min(l.Max, maxBootLifetime)}
 	}
-	return l.Valid
+	t := l.Valid
+	if want, ok := q.view.Uint32(dhcp4.OptDHCPLeaseTime); ok {
+		t = min(max(want, l.Min), l.Max)
+	}
+	c.tr.lasts(c, q, l, t)
+	return t
 }
 
 // grant makes or extends the binding of a and ACKs it once that is durable. The
@@ -199,13 +218,20 @@ func (c *Core) grant(q *request, e *Effects, a dhcp4.Addr) Reason {
 		if st == mine {
 			kind = EventRenewed
 			c.keepOf(q, e, &b, &old)
+			c.suspectClone(q, e, &old)
 		}
 	}
+	if st != mine {
+		c.forgetClone(a)
+	}
+	c.noteClass(q, a)
 	if of := c.offers.ofID(q.id); of != nil && of.live && of.addr != a {
 		c.endOffer(of, q.now.M)
 	}
 	rev := c.commit(q.now, e, &b)
-	c.table.SetXID(c.table.ByAddr(a), q.view.XID())
+	if !c.isDraft() {
+		c.table.SetXID(c.table.ByAddr(a), q.view.XID())
+	}
 	e.Events = append(e.Events, Event{Kind: kind, Type: q.kind, After: rev, Link: q.pkt.Link, Addr: a,
 		XID: q.view.XID(), HType: b.HType, HW: e.copy(b.HW), ClientID: e.copy(b.ClientID),
 		Hostname: e.copy(b.Hostname), GIAddr: q.giaddr, Lifetime: b.Lifetime})

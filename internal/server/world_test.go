@@ -80,19 +80,20 @@ var worldClients = []client{
 // slow, obvious account of who was promised what. Changes become durable one or several
 // steps after they were decided, or never.
 type world struct {
-	t        *rapid.T
-	h        *harness
-	arp      string
-	reboots  bool // else the wall clock steps; with both I1 is not claimed
-	failing  bool
-	calm     bool // no more faults
-	rev      uint64
-	first    uint64 // revision of pending[0]
-	waiting  []waiting
-	held     map[dhcp4.Addr]promise // S-intervals, by address
-	offs     map[dhcp4.Addr]promise // live offers
-	leaving  map[dhcp4.Addr]bool    // given up by a change that is not durable yet
-	recalled uint64
+	t         *rapid.T
+	h         *harness
+	arp       string
+	reboots   bool // else the wall clock steps; with both I1 is not claimed
+	failing   bool
+	calm      bool // no more faults
+	explained bool // each packet is explained first
+	rev       uint64
+	first     uint64 // revision of pending[0]
+	waiting   []waiting
+	held      map[dhcp4.Addr]promise // S-intervals, by address
+	offs      map[dhcp4.Addr]promise // live offers
+	leaving   map[dhcp4.Addr]bool    // given up by a change that is not durable yet
+	recalled  uint64
 }
 
 // promise is an address that a client was told it has, or can have.
