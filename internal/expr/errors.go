@@ -13,6 +13,7 @@ import (
 	"cel.dev/cel-go/common/operators"
 	"cel.dev/cel-go/common/types"
 
+	"lessor/dhcp4"
 	"lessor/internal/spell"
 )
 
@@ -195,14 +196,38 @@ func (c *compiler) find(e ast.Expr, id int64) ast.Expr {
 	return nil
 }
 
+// findName returns the first place in e where a name stands, or nil.
+func (c *compiler) findName(e ast.Expr, name string) ast.Expr {
+	if isIdent(e, name) {
+		return e
+	}
+	for _, sub := range children(e) {
+		if found := c.findName(sub, name); found != nil {
+			return found
+		}
+	}
+	return nil
+}
+
+// methods are the functions, for what a mistyped name may have been meant to be.
+var methods = []string{"hex", "size", "string", "startsWith", "endsWith", "contains", "matches", "lowerAscii", "substring", "exists", "all"}
+
+// bareName is an option's name without quotes, which CEL reads as a subtraction.
+var bareName = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*`)
+
 func (c *compiler) unknownName(char int, name string) *Error {
-	words := []string{optionName, relayName, memberName, "hex", "size", "string", "startsWith", "endsWith", "contains", "matches", "lowerAscii", "substring", "exists", "all"}
+	words := append([]string{optionName, relayName, memberName}, methods...)
 	for _, v := range variables {
 		words = append(words, v.name)
 	}
 	fix := "docs/classes.md lists what there is"
 	if near := nearest(name, words); near != "" {
 		fix = fmt.Sprintf("did you mean %s?", near)
+	}
+	if bare := bareName.FindString(c.source[c.at(char, "", "").Offset:]); dhcp4.LookupName(bare) != nil {
+		return c.at(char, fmt.Sprintf("%q has no meaning here", bare), fmt.Sprintf("write option[%q]", bare))
+	} else if agentNamed(bare) != nil {
+		return c.at(char, fmt.Sprintf("%q has no meaning here", bare), fmt.Sprintf("write relay[%q]", bare))
 	}
 	switch strings.ToLower(name) {
 	case "has":

@@ -94,13 +94,17 @@ func CompileTest(text string, env Env) (policy.Test, *Error) {
 
 // CompileValue compiles an expression whose value is text or octets. The value is nil
 // where something that it needs is not there, and where it is empty; otherwise it
-// belongs to the caller.
+// belongs to the caller. It is asked for before reservations are looked up, so "known"
+// cannot stand in it.
 func CompileValue(text string, env Env) (policy.Expression, *Error) {
 	c, err := compile(text, env)
 	if err != nil {
 		return nil, err
 	}
 	root := c.checked.Expr()
+	if e := c.findName(root, "known"); e != nil {
+		return nil, c.errorAt(e, "whether the client has a reservation is not known yet: this value is what it is looked up by", "")
+	}
 	switch k := c.kind(root); k {
 	case kindText, kindOctets:
 	case kindInt:

@@ -2,6 +2,7 @@ package expr
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -45,7 +46,15 @@ func (c *compiler) wrongTypes(e ast.Expr) *Error {
 			if c.kindOf(a) != kindBool {
 				return c.notATest(a)
 			}
+			if call.FunctionName() == operators.Conditional {
+				return c.errorAt(args[2], fmt.Sprintf("? : would give %s or %s", c.describe(args[1]), c.describe(args[2])), "both must be of one kind")
+			}
 		}
+	case operators.Index:
+		if c.kindOf(args[0]).isList() {
+			return c.errorAt(args[1], "an item of a list is asked for by its number, from 0", "")
+		}
+		return c.errorAt(e, fmt.Sprintf("%s is %s, which has no items", orThis(c.show(args[0])), c.describe(args[0])), "")
 	case "startsWith", "endsWith", "contains", "matches":
 		if len(args) == 2 {
 			return c.wrongPart(call.FunctionName(), args[0], args[1])
@@ -200,6 +209,8 @@ func (c *compiler) refuseSelect(e ast.Expr) *Error {
 		fix = fmt.Sprintf("write %s[\"NAME\"]", operand.AsIdent())
 	} else if variableNamed(s.FieldName()) != nil {
 		fix = fmt.Sprintf("did you mean %s?", s.FieldName())
+	} else if slices.Contains(methods, s.FieldName()) {
+		fix = fmt.Sprintf("write %s(…)", s.FieldName())
 	}
 	return c.errorAt(e, fmt.Sprintf("%q has no meaning here", "."+s.FieldName()), fix)
 }

@@ -221,6 +221,9 @@ func (c *compiler) notAName(key ast.Expr, form string) *Error {
 			}
 		}
 	}
+	if bare := bareName.FindString(c.source[c.at(c.start(key), "", "").Offset:]); bare != "" && key.Kind() != ast.LiteralKind {
+		fix = "write " + strings.Replace(form, "NAME", bare, 1)
+	}
 	return c.errorAt(key, "the name must stand here itself, in quotes", fix)
 }
 
@@ -230,6 +233,9 @@ func (c *compiler) option(at ast.Expr, name, written string) (*leaf, *Error) {
 		if o := &c.env.Options[i]; o.Def.Name == name {
 			return ownLeaf(written, o), nil
 		}
+	}
+	if name == dhcp4.OptDHCPAgentOptions.String() {
+		return nil, c.errorAt(at, "option 82 is read by its parts, and only where it is believed", `write relay["circuit-id"], relay["remote-id"]`)
 	}
 	if d := dhcp4.LookupName(name); d != nil && d.Code != dhcp4.OptPad && d.Code != dhcp4.OptEnd {
 		return defLeaf(written, "is not sent", d, optionOctets(d.Code)), nil
