@@ -242,6 +242,18 @@ func (p *Pool) Oldest(s State) (a dhcp4.Addr, key int64, ok bool) {
 	return p.At(uint64(n)), key, true
 }
 
+// OldestBut is Oldest of all addresses but one; but may be 0.
+func (p *Pool) OldestBut(s State, but dhcp4.Addr) (a dhcp4.Addr, key int64, ok bool) {
+	if a, key, ok = p.Oldest(s); !ok || a != but {
+		return a, key, ok
+	}
+	n, key, ok := p.sets.second(s)
+	if !ok {
+		return 0, 0, false
+	}
+	return p.At(uint64(n)), key, true
+}
+
 // Freed walks the used free addresses in the order of Oldest, longest free first,
 // without taking them: the candidates for a ready list once no never-used address
 // is left. The first k cost O(k log k), however many there are. The pool must not

@@ -77,6 +77,21 @@ func (s *sets) least(st State) (n uint32, key int64, ok bool) {
 	return h.entries[0].n, h.entries[0].key, true
 }
 
+// second is the entry after least: one of the places below the root.
+func (s *sets) second(st State) (n uint32, key int64, ok bool) {
+	h := &s.heaps[st]
+	if len(h.entries) < 2 {
+		return 0, 0, false
+	}
+	e := h.entries[1]
+	for _, x := range h.entries[2:min(len(h.entries), 5)] {
+		if x.before(e) {
+			e = x
+		}
+	}
+	return e.n, e.key, true
+}
+
 // insert puts n, which is in no set, into that of st.
 func (s *sets) insert(n uint32, st State, key int64) {
 	if 4*(s.used+1) > 3*len(s.index) {
