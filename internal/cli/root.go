@@ -25,6 +25,7 @@ var commands = []func(*globals) *cobra.Command{
 	newHistory,
 	newLab,
 	newLeases,
+	newRelay,
 	newServe,
 	newSim,
 	newStatus,

@@ -17,6 +17,7 @@ import (
 	"lessor/internal/config"
 	"lessor/internal/control"
 	"lessor/internal/link"
+	"lessor/internal/local"
 	"lessor/internal/store"
 )
 
@@ -171,7 +172,7 @@ func startError(err error) error {
 	_, taken := errors.AsType[*link.PortTakenError](err)
 	_, rights := errors.AsType[*link.PrivilegeError](err)
 	switch {
-	case taken, errors.Is(err, store.ErrLocked), errors.Is(err, control.ErrInUse):
+	case taken, errors.Is(err, store.ErrLocked), errors.Is(err, control.ErrInUse), errors.Is(err, local.ErrInUse):
 		code = ExitConflict
 	case rights, errors.Is(err, os.ErrPermission):
 		code = ExitNoAccess

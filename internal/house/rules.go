@@ -46,7 +46,7 @@ func Lessor() Rules {
 			"internal/link":            {"dhcp4", "internal/wire", "internal/spell"},
 			"internal/link/memnet":     {"dhcp4", "internal/wire", "internal/link"},
 			"internal/link/linktest":   {"dhcp4", "internal/wire", "internal/link"},
-			"internal/config":          {"dhcp4", "internal/wire", "internal/lease", "internal/policy", "internal/spell", "internal/expr", "internal/template"},
+			"internal/config":          {"dhcp4", "internal/wire", "internal/lease", "internal/policy", "internal/spell", "internal/expr", "internal/template", "internal/relay"},
 			"internal/clock":           {"dhcp4", "internal/lease"},
 			"internal/trace":           {"dhcp4", "internal/wire", "internal/lease", "internal/pool", "internal/policy", "internal/server", "internal/store"},
 			"internal/trace/tracefile": {"dhcp4", "internal/wire", "internal/lease", "internal/pool", "internal/policy", "internal/server", "internal/store", "internal/link", "internal/config", "internal/trace"},
