@@ -1,0 +1,41 @@
+package campus
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"lessor/internal/netlab"
+	"lessor/test/e2e"
+)
+
+// server is a running `lessor serve`.
+type server struct {
+	*netlab.Proc
+	t      *testing.T
+	conf   string // its configuration file
+	notify *netlab.Notify
+}
+
+// serve starts lessor on h with a configuration and waits until it is ready. Extra
+// arguments go to the command line.
+func serve(t *testing.T, h *netlab.Host, config string, args ...string) *server {
+	t.Helper()
+	dir := t.TempDir() // on a disk, unlike what the hosts have
+	s := &server{t: t, conf: filepath.Join(dir, "lessor.yaml")}
+	s.notify = try(netlab.ListenNotify(filepath.Join(dir, "notify")))(t)
+	t.Cleanup(func() { s.notify.Close() })
+	check(t, os.WriteFile(s.conf, []byte(config), 0o644))
+	s.Proc = try(h.Start(netlab.Spec{
+		Args: append([]string{lessor, "serve", "-c", s.conf, "--state", filepath.Join(dir, "state")}, args...),
+		Env:  []string{s.notify.Env()},
+	}))(t)
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the server wrote:\n%s", e2e.Tail(s.Output(), 6000))
+		}
+	})
+	check(t, s.notify.Await(s.Proc, "READY=1", 10*time.Second))
+	return s
+}
