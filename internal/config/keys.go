@@ -76,6 +76,8 @@ func (k *keys[T]) example() string {
 		return "pool"
 	case "a reservation":
 		return "hw-address"
+	case "an option", "an option definition":
+		return "name"
 	default:
 		return k.names()[0]
 	}

@@ -224,14 +224,18 @@ func (p *parser) optionTemplate(sp space, n *yaml.Node, text string) (*template.
 	t, err := template.Parse(text, policy.Placeholders...)
 	if te, ok := errors.AsType[*template.Error](err); ok {
 		at := p.place(n)
-		if at.Col-1 < len([]rune(at.Text)) && n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0 {
-			at.Col++
-		}
-		if strings.Contains(at.Text, text) {
+		if strings.Contains(at.Text, text) { // as it is written, on one line
+			if n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0 {
+				at.Col++
+			}
 			at.Col += utf8.RuneCountInString(text[:te.Offset])
 			at.Len = utf8.RuneCountInString(text[te.Offset : te.Offset+te.Length])
 		}
-		p.add(Error, at, "option-value", te.Fix, "%s", te.Message)
+		fix := te.Fix
+		if strings.HasPrefix(fix, "There are") { // scripts of boot loaders have such names too
+			fix += "; or write $${ where the client is to get ${"
+		}
+		p.add(Error, at, "option-value", fix, "%s", te.Message)
 		return nil, "", false
 	}
 	if plain, ok := t.Literal(); ok {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding/binary"
+	"fmt"
 
 	"lessor/dhcp4"
 	"lessor/internal/policy"
@@ -60,7 +61,10 @@ func (p *parser) addSub(l *level, s space, o optionNode) {
 }
 
 func (p *parser) twice(name string, code dhcp4.Code, at, first Place) {
-	p.add(Error, at, "duplicate-option", "keep one of them", "%s (option %d) is set twice; the other one is at %s", name, code, first).relate(first, "the first one")
+	if byCode := fmt.Sprintf("option %d", code); name != byCode {
+		name += " (" + byCode + ")"
+	}
+	p.add(Error, at, "duplicate-option", "keep one of them", "%s is set twice; the other one is at %s", name, first).relate(first, "the first one")
 }
 
 // join puts the sub-options of a level together to option 43, and to one option 125
