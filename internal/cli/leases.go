@@ -64,7 +64,7 @@ func leaseColumns(g *globals) []column[*control.Lease] {
 		return g.when(*t, now)
 	}
 	return []column[*control.Lease]{
-		{name: "ADDRESS", cell: text(func(l *control.Lease) string { return l.Address.String() })},
+		{name: "ADDRESS", cell: text(func(l *control.Lease) string { return addressText(g, l) })},
 		{name: "CLIENT", cell: text((*control.Lease).Client)},
 		{name: "HOST", cell: text(func(l *control.Lease) string { return l.Hostname })},
 		{name: "STATE", cell: func(l *control.Lease) cell { return cell{l.State, stateStyle(l.State)} }},
@@ -75,6 +75,7 @@ func leaseColumns(g *globals) []column[*control.Lease] {
 		{name: "CLIENT-ID", wide: true, cell: text(func(l *control.Lease) string { return l.ClientID })},
 		{name: "STARTS", wide: true, cell: text(func(l *control.Lease) string { return at(l.Starts) })},
 		{name: "RELAY", wide: true, cell: text(relayText)},
+		{name: "MOVES-TO", wide: true, cell: text(movesText)},
 	}
 }
 
@@ -105,6 +106,22 @@ func expires(g *globals, l *control.Lease, now time.Time) string {
 	return ""
 }
 
+// addressText is the address of a lease, on a terminal with the one that its client
+// moves to.
+func addressText(g *globals, l *control.Lease) string {
+	if g.terminal && g.output == "table" && l.MovesTo != 0 {
+		return l.Address.String() + " -> " + l.MovesTo.String()
+	}
+	return l.Address.String()
+}
+
+func movesText(l *control.Lease) string {
+	if l.MovesTo == 0 {
+		return ""
+	}
+	return l.MovesTo.String()
+}
+
 func relayText(l *control.Lease) string {
 	if l.Relay == nil {
 		return ""
@@ -123,10 +140,13 @@ func listLeases(ctx context.Context, g *globals, f control.Filter, state string)
 	}
 	defer a.close()
 	var all []*control.Lease
-	held := 0
+	held, moving := 0, 0
 	if err := a.leases(ctx, f, func(l *control.Lease) error {
 		if l.State == "held" || l.State == "declined" {
 			held++
+		}
+		if l.MovesTo != 0 {
+			moving++
 		}
 		all = append(all, l)
 		return nil
@@ -151,9 +171,19 @@ func listLeases(ctx context.Context, g *globals, f control.Filter, state string)
 		if held > 0 {
 			line += fmt.Sprintf(", %d held back", held)
 		}
+		if moving > 0 {
+			line += fmt.Sprintf("; ->: %s to the address of a reservation at the next renewal", movePhrase(moving))
+		}
 		g.say("%s%s", line, a.note)
 	}
 	return nil
+}
+
+func movePhrase(n int) string {
+	if n == 1 {
+		return "1 moves"
+	}
+	return fmt.Sprintf("%d move", n)
 }
 
 // asker is whoever answers: a running server, or the store of a stopped one.

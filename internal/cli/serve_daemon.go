@@ -48,6 +48,8 @@ type daemon struct {
 	others  []string       // what other servers answered
 	tracing *tracing       // nil: without --trace
 
+	reloads chan chan error // asked for on the control socket
+
 	state  string
 	log    *event.Log
 	engine atomic.Pointer[engine.Engine]
@@ -65,6 +67,7 @@ func (d *daemon) run(ctx context.Context) error {
 		debug.SetGCPercent(gcPercent)
 	}
 	began := d.began()
+	d.reloads = make(chan chan error)
 	hangUps := make(chan os.Signal, 1) // from now on: one that comes too soon must not end the program
 	signal.Notify(hangUps, syscall.SIGHUP)
 	defer signal.Stop(hangUps)
@@ -114,7 +117,7 @@ func (d *daemon) run(ctx context.Context) error {
 	if err := e.Start(ctx); err != nil {
 		return startError(errors.Join(err, socket.Close(), st.Close()))
 	}
-	c := control.Serve(socket, e, d.info)
+	c := control.Serve(socket, e, d.info, d.askReload)
 	d.announce()
 	d.loop(ctx, e, hangUps)
 	return d.stop(e, c, st)
@@ -298,9 +301,11 @@ func (d *daemon) loop(ctx context.Context, e *engine.Engine, hangUps <-chan os.S
 		case <-ctx.Done():
 			return
 		case <-hangUps:
-			d.reload(ctx, e)
+			_ = d.reload(ctx, e) // the log says it
 		case <-moved:
-			d.reload(ctx, e)
+			_ = d.reload(ctx, e)
+		case answer := <-d.reloads:
+			answer <- d.reload(ctx, e)
 		case <-kick:
 			alive, cancel := context.WithTimeout(ctx, interval/3)
 			if err := e.Ping(alive); err == nil {
@@ -313,19 +318,30 @@ func (d *daemon) loop(ctx context.Context, e *engine.Engine, hangUps <-chan os.S
 	}
 }
 
+// askReload has the loop read the configuration again.
+func (d *daemon) askReload(ctx context.Context) error {
+	answer := make(chan error, 1)
+	select {
+	case d.reloads <- answer:
+		return <-answer
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // reload reads the configuration again: all of it or nothing.
-func (d *daemon) reload(ctx context.Context, e *engine.Engine) {
+func (d *daemon) reload(ctx context.Context, e *engine.Engine) error {
 	notify(sd.SdNotifyReloading + "\n" + sd.SdNotifyMonotonicUsec())
 	defer notify(sd.SdNotifyReady)
 	c, warnings, err := d.reread(ctx, e)
 	if err != nil {
 		d.tracing.refused(err)
 		d.log.Say(event.ConfigRefused, slog.String("config", d.f.source(d.g)), slog.String("reason", err.Error()))
-		return
+		return err
 	}
 	if err := e.SetPolicy(ctx, c.Policy()); err != nil {
 		d.log.Say(event.ConfigRefused, slog.String("config", d.f.source(d.g)), slog.Any("error", err))
-		return
+		return err
 	}
 	d.conf = c
 	attrs := []slog.Attr{slog.String("config", d.f.source(d.g)), slog.String("summary", c.Summary())}
@@ -333,6 +349,7 @@ func (d *daemon) reload(ctx context.Context, e *engine.Engine) {
 		attrs = append(attrs, slog.String("warnings", warnings))
 	}
 	d.log.Say(event.ConfigApplied, attrs...)
+	return nil
 }
 
 // reread reads the file, or looks at the interfaces, as they are now.

@@ -100,7 +100,7 @@ func TestEditFlowSubnet(t *testing.T) {
 	pre, _ := dhcp4.ParsePrefix("198.51.100.0/24")
 	for before, want := range map[string]string{
 		"interfaces: [eth0]\nsubnets: [{subnet: 192.0.2.0/24, pools: [192.0.2.7]}, {subnet: 198.51.100.0/24, name: b }]\n": "interfaces: [eth0]\nsubnets: [{subnet: 192.0.2.0/24, pools: [192.0.2.7]}, {subnet: 198.51.100.0/24, name: b, reservations: [NEW] }]\n",
-		"{interfaces: [eth0], subnets: [{pools: [198.51.100.7], subnet: \"198.51.100.0/24\"}]}":                           "{interfaces: [eth0], subnets: [{pools: [198.51.100.7], subnet: \"198.51.100.0/24\", reservations: [NEW]}]}",
+		"{interfaces: [eth0], subnets: [{pools: [198.51.100.7], subnet: \"198.51.100.0/24\"}]}":                            "{interfaces: [eth0], subnets: [{pools: [198.51.100.7], subnet: \"198.51.100.0/24\", reservations: [NEW]}]}",
 	} {
 		e, problems := NewEdit("f.yaml", []byte(before))
 		if e == nil {

@@ -137,3 +137,15 @@ func (c *Client) Status(ctx context.Context) (s Status, err error) {
 	err = c.get(ctx, http.MethodGet, "/v1/status", nil, &s)
 	return s, err
 }
+
+// Reloaded is the answer to a reload.
+type Reloaded struct {
+	Config string `json:"config"` // the file, or what stands for it
+}
+
+// Reload has the server read its configuration again. The error is ErrConflict when it
+// refuses it and keeps the one it has.
+func (c *Client) Reload(ctx context.Context) (r Reloaded, err error) {
+	err = c.get(ctx, http.MethodPost, "/v1/reload", nil, &r)
+	return r, err
+}

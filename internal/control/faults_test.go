@@ -1,6 +1,8 @@
 package control_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -45,7 +47,7 @@ func listen(t *testing.T) (path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := control.Serve(l, e, func() control.Info { return control.Info{Version: "test"} })
+	s := control.Serve(l, e, func() control.Info { return control.Info{Version: "test"} }, func(context.Context) error { return errors.New("the file is refused") })
 	t.Cleanup(func() {
 		s.Close()
 		e.Stop(t.Context())
@@ -175,4 +177,13 @@ func settled(t *testing.T) (files, goroutines int) {
 		t.Fatal(err)
 	}
 	return len(all), runtime.NumGoroutine()
+}
+
+// TestReloadSaysWhy: a reload that is refused is an error in the server's words.
+func TestReloadSaysWhy(t *testing.T) {
+	c := control.NewClient(listen(t))
+	defer c.Close()
+	if _, err := c.Reload(t.Context()); !errors.Is(err, control.ErrConflict) || err.Error() != "the file is refused" {
+		t.Errorf("%v", err)
+	}
 }

@@ -5,6 +5,7 @@ package control
 
 import (
 	"encoding/hex"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -34,11 +35,13 @@ type Lease struct {
 	HeldUntil *time.Time `json:"held-until,omitempty"` // when the address is free for others
 	Lifetime  uint32     `json:"valid-lifetime,omitempty"`
 	Relay     *Relay     `json:"relay,omitempty"`
+	MovesTo   dhcp4.Addr `json:"moves-to,omitzero"` // of a running lease: the address that its client's reservation names
 	Revision  uint64     `json:"revision"`
 
 	htype    uint8
 	hw       []byte
 	clientID []byte
+	agent    []byte
 }
 
 // Client is the one label of the lease's client.
@@ -54,11 +57,45 @@ func (l *Lease) Client() string {
 	return event.Client(l.htype, l.hw, l.clientID)
 }
 
+// Facts are what the record of the lease says of its client, for the functions of a
+// policy. The slices belong to l.
+func (l *Lease) Facts() *policy.Facts {
+	if l.hw == nil && l.clientID == nil { // came as JSON
+		text := l.HWAddress
+		l.htype = 1
+		if htype, hw, ok := strings.Cut(text, "/"); ok {
+			if n, err := strconv.ParseUint(htype, 10, 8); err == nil {
+				l.htype, text = uint8(n), hw
+			}
+		}
+		l.hw, l.clientID = octets(text), octets(l.ClientID)
+		if l.Relay != nil {
+			l.agent = octets(l.Relay.Agent)
+		}
+	}
+	f := &policy.Facts{HType: l.htype, HW: l.hw, ClientID: l.clientID, Agent: l.agent}
+	if l.Relay != nil {
+		f.GIAddr = l.Relay.GIAddr
+	}
+	return f
+}
+
+// octets reads hexadecimal with or without colons; what is no such thing, or was too
+// long to be shown, is none.
+func octets(text string) []byte {
+	b, err := hex.DecodeString(strings.ReplaceAll(text, ":", ""))
+	if err != nil {
+		return nil
+	}
+	return b
+}
+
 // Relay is the way a lease's last request came through a relay agent.
 type Relay struct {
 	GIAddr    dhcp4.Addr `json:"giaddr"`
 	CircuitID string     `json:"circuit-id,omitempty"`
 	RemoteID  string     `json:"remote-id,omitempty"`
+	Agent     string     `json:"information,omitempty"` // all of option 82, in hexadecimal
 }
 
 // States are the values of Lease.State. Active is a lease that runs. Held is one
@@ -79,7 +116,7 @@ func FromBinding(b *lease.Binding, now lease.Instant, p *policy.Policy) Lease {
 		Address: b.Addr, Revision: b.Rev, Lifetime: b.Lifetime,
 		HWAddress: event.HW(b.HType, b.HW), ClientID: event.Hex(b.ClientID),
 		Hostname: event.Text(b.Hostname),
-		htype:    b.HType, hw: append([]byte{}, b.HW...), clientID: append([]byte{}, b.ClientID...),
+		htype:    b.HType, hw: append([]byte{}, b.HW...), clientID: append([]byte{}, b.ClientID...), agent: append([]byte{}, b.Agent...),
 	}
 	if l.Hostname != string(b.Hostname) {
 		l.HostHex = hex.EncodeToString(b.Hostname)
@@ -99,9 +136,12 @@ func FromBinding(b *lease.Binding, now lease.Instant, p *policy.Policy) Lease {
 		l.HeldUntil = wall(b.Free)
 	}
 	if b.GIAddr != 0 || len(b.Agent) > 0 {
-		l.Relay = &Relay{GIAddr: b.GIAddr, CircuitID: agentText(b.Agent, 1), RemoteID: agentText(b.Agent, 2)}
+		l.Relay = &Relay{GIAddr: b.GIAddr, CircuitID: agentText(b.Agent, 1), RemoteID: agentText(b.Agent, 2), Agent: hex.EncodeToString(b.Agent)}
 	}
 	if p != nil {
+		if fate, r := p.FateOf(l.Facts(), b.Addr); fate == policy.FateMoves && l.State == "active" {
+			l.MovesTo = r.Addr
+		}
 		if sn := p.SubnetOf(b.Addr); sn != nil {
 			l.Subnet, l.Source = sn.Name, "pool"
 			if sn.Network.ReservedBy(b.Addr) != nil {

@@ -32,6 +32,8 @@ type Server struct {
 	e    *engine.Engine
 	info func() Info
 	http *http.Server
+
+	reload func(context.Context) error
 }
 
 // Listen makes the control socket path: see local.Listen.
@@ -46,15 +48,18 @@ func Listen(path string) (net.Listener, error) {
 	return l, nil
 }
 
-// Serve answers on l until Close.
-func Serve(l net.Listener, e *engine.Engine, info func() Info) *Server {
-	s := &Server{e: e, info: info}
+// Serve answers on l until Close. reload reads the configuration again, all of it or
+// nothing, and says why it was refused.
+func Serve(l net.Listener, e *engine.Engine, info func() Info, reload func(context.Context) error) *Server {
+	s := &Server{e: e, info: info, reload: reload}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/leases", s.leases)
 	mux.HandleFunc("GET /v1/leases/{address}", s.lease)
 	mux.HandleFunc("POST /v1/leases/{address}/release", s.release)
 	mux.HandleFunc("GET /v1/history", s.history)
+	mux.HandleFunc("POST /v1/explain", s.explain)
 	mux.HandleFunc("GET /v1/status", s.status)
+	mux.HandleFunc("POST /v1/reload", s.reloadConfig)
 	s.http = local.Serve(l, mux)
 	return s
 }
@@ -115,6 +120,14 @@ func (s *Server) release(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.lease(w, r)
+}
+
+func (s *Server) reloadConfig(w http.ResponseWriter, r *http.Request) {
+	if err := s.reload(r.Context()); err != nil {
+		local.Refuse(w, http.StatusConflict, err)
+		return
+	}
+	local.Answer(w, Reloaded{Config: s.info().Config})
 }
 
 func (s *Server) history(w http.ResponseWriter, r *http.Request) {
