@@ -292,5 +292,5 @@ func (r *healing) freeFor(a *attempt, sn *policy.Subnet, x dhcp4.Addr) bool {
 		return false
 	}
 	m, heard := s.arpHeard[x]
-	return !heard || m < q.m-checkMemory
+	return (!heard || m < q.m-checkMemory) && !s.pings()
 }

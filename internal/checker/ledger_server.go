@@ -231,6 +231,12 @@ func (s *server) heardARP(a *wire.ARP) {
 	}
 }
 
+// pings reports whether s asks for addresses behind relay agents by ICMP echo requests.
+// A trace does not have those: what an answer to them would explain cannot be judged.
+func (s *server) pings() bool {
+	return s.pol != nil && s.pol.EchoCheck || s.oldPol != nil && s.oldPol.EchoCheck
+}
+
 // asked takes an ARP question of s.
 func (s *server) asked(a *wire.ARP) {
 	s.arpAsked[a.TargetIP] = s.l.m

@@ -107,7 +107,7 @@ func (r *causes) whose(s *server) string {
 // givenUp reports whether somebody gave a up, or another host answered for it, or nobody
 // can say.
 func givenUp(s *server, a dhcp4.Addr) bool {
-	if _, heard := s.arpHeard[a]; heard {
+	if _, heard := s.arpHeard[a]; heard || s.pings() {
 		return true
 	}
 	for i := len(s.requests) - 1; i >= s.oldest; i-- {

@@ -57,7 +57,7 @@ func (x *choice) isFree(a dhcp4.Addr, ownOffers bool) bool {
 			return false
 		}
 	}
-	if heard, ok := s.arpHeard[a]; ok && x.m-heard <= quiet {
+	if heard, ok := s.arpHeard[a]; ok && x.m-heard <= quiet || s.pings() {
 		return false
 	}
 	if q := s.declines[a]; q != nil && x.m-q.m <= quiet || s.declineM != 0 && x.m-s.declineM <= quiet {
@@ -174,7 +174,7 @@ func (x *choice) requested(c *Checker) bool {
 
 // newest judges a new address where no conflict check has a part in the choice.
 func (x *choice) newest(c *Checker) {
-	if x.s.pol.ConflictCheck || reservationOf(x.s.pol, x.q.net, x.q.who) != nil {
+	if x.s.pol.ConflictCheck || x.s.pol.EchoCheck || reservationOf(x.s.pol, x.q.net, x.q.who) != nil {
 		return
 	}
 	got := x.s.records[x.p.addr]
