@@ -101,7 +101,7 @@ var messages = [numIDs]Message{
 	LeaseNak:        {"LEASE_NAK", slog.LevelInfo, "refused", "A client asked for an address that it may not have, and was told so. The reason says why.", "Nothing, unless it repeats: then look whether the client asks for an address of another network."},
 	LeaseReleased:   {"LEASE_RELEASED", slog.LevelInfo, "released", "A client gave its address back before the end of its lease.", "Nothing."},
 	LeaseDeclined:   {"LEASE_DECLINED", slog.LevelWarn, "declined", "A client found that another host uses the address it was given. The address is out for the probation time (decline-probation-period).", "Look for a host with that address set by hand."},
-	LeaseConflict:   {"LEASE_CONFLICT", slog.LevelWarn, "address is in use", "A host answered for an address that should have been free. The address is out for the probation time.", "Look for the host with that hardware address and that address set by hand."},
+	LeaseConflict:   {"LEASE_CONFLICT", slog.LevelWarn, "address is in use", "A host answered for an address that should have been free. The address is out for the probation time.", "Look for the host with that address set by hand; if it answered by ARP, its hardware address is in the line."},
 	LeaseExpired:    {"LEASE_EXPIRED", slog.LevelDebug, "lease ended", "A lease ran out; its address is free for others.", "Nothing."},
 	LeaseOverridden: {"LEASE_OVERRIDDEN", slog.LevelWarn, "lease ended by the operator", "\"lessor leases release\" ended a binding. The client does not know: it goes on using the address until it renews.", "Nothing."},
 

@@ -10,7 +10,7 @@ import (
 // choice is the address for a DISCOVER, and whether it may leave at once.
 type choice struct {
 	addr dhcp4.Addr
-	wait bool // an ARP check must end first
+	wait bool // a conflict check must end first
 }
 
 // discover answers a DISCOVER (RFC 2131 4.3.1) with an OFFER, which rests on
@@ -274,7 +274,7 @@ func (c *Core) endOffer(of *offer, m int64) {
 	c.account(a, m)
 }
 
-// unchecked counts an offer that leaves without an ARP check. A burst does that to
+// unchecked counts an offer that leaves without a conflict check. A burst does that to
 // many, so it is said once a minute.
 func (c *Core) unchecked(q *request, e *Effects, a dhcp4.Addr) {
 	c.count.Unchecked++

@@ -104,7 +104,7 @@ var reasons = [NumReasons]reasonText{
 	RateLimited:       {"rate-limited", "over the limit of bindings that answer no offer"},
 	NewRateLimit:      {"rate-limit", "a configured rate-limit of new bindings is used up"},
 	AddressLimit:      {"address-limit", "a configured address-limit is reached"},
-	ProbePending:      {"probe-pending", "the offer waits for its ARP check"},
+	ProbePending:      {"probe-pending", "the offer waits for its conflict check"},
 	NoCheck:           {"no-check", "no offer may leave unchecked now, and too many checks are under way"},
 	StoreFailing:      {"store-failing", "the lease store cannot commit, so nothing new is promised"},
 	LeaseEnding:       {"lease-ending", "less than a second is left of the lease and the store cannot commit"},
@@ -123,7 +123,7 @@ var reasons = [NumReasons]reasonText{
 	AlarmProbeConflict: {"probe-conflict", "somebody answers for an address that should be free"},
 	AlarmDeclineLimit:  {"decline-limit", "the share of declined addresses that a pool may have is used up"},
 	AlarmClones:        {"clones", "two hardware addresses use one client identifier in turn; if these are copies of one machine, set match-client-id: false"},
-	AlarmUnchecked:     {"offered-unchecked", "no address was ready, so one was offered without an ARP check"},
+	AlarmUnchecked:     {"offered-unchecked", "no address was ready, so one was offered without a conflict check"},
 }
 
 // String is the stable id of r, for labels and logs.
@@ -152,7 +152,7 @@ type Counters struct {
 	Naks      [NumReasons]uint64       // by reason
 	Alarms    [NumReasons]uint64
 	Probes    uint64
-	Unchecked uint64 // offers that left without an ARP check because none was ready
+	Unchecked uint64 // offers that left without a conflict check because none was ready
 	Unfilled  uint64 // option values left out of a reply because their template had nothing for the client
 	Recalled  uint64 // offers withdrawn because no other address was left
 }
