@@ -154,7 +154,7 @@ func (p *parser) compileClasses(f *file) (classes []policy.Class, flexID policy.
 		if c.test != nil {
 			if text, ok := p.text(c.test, "an expression in quotes"); ok {
 				var err *expr.Error
-				if cl.Test, err = expr.CompileTest(text, env); err != nil {
+				if cl.Test, cl.Values, err = expr.CompileTest(text, env); err != nil {
 					p.badExpression(c.test, text, err)
 				}
 				cl.Text = text

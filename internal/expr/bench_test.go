@@ -57,3 +57,10 @@ func TestClassTestsAllocateNothing(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkCompile is what one class adds to loading a configuration.
+func BenchmarkCompile(b *testing.B) {
+	for b.Loop() {
+		mustTest(b, classTests[0].text)
+	}
+}

@@ -337,7 +337,7 @@ func FuzzText(f *testing.F) {
 	}
 	facts := &policy.Facts{}
 	f.Fuzz(func(t *testing.T, text string) {
-		test, err := CompileTest(text, testEnv)
+		test, _, err := CompileTest(text, testEnv)
 		if err == nil {
 			_, _ = test(facts)
 			return

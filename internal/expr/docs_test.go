@@ -77,7 +77,7 @@ func TestManualExamples(t *testing.T) {
 			line = strings.TrimSpace(line)
 			var err *Error
 			if n++; m[1] == "" {
-				_, err = CompileTest(line, manualEnv)
+				_, _, err = CompileTest(line, manualEnv)
 			} else {
 				_, err = CompileValue(line, manualEnv)
 			}
@@ -93,7 +93,7 @@ func TestManualExamples(t *testing.T) {
 	n = 0
 	for _, m := range regexp.MustCompile("(?m)^\\|[^\n]*\\| `([^`\n]*)` \\|$").FindAllStringSubmatch(text, -1) {
 		n++
-		if _, err := CompileTest(m[1], manualEnv); err != nil {
+		if _, _, err := CompileTest(m[1], manualEnv); err != nil {
 			t.Errorf("%s: %v", m[1], err)
 		}
 	}
@@ -129,7 +129,7 @@ func TestManualConfigurations(t *testing.T) {
 		}
 		for i, c := range file.Classes {
 			n++
-			if _, err := CompileTest(c.Test, env); err != nil {
+			if _, _, err := CompileTest(c.Test, env); err != nil {
 				t.Errorf("%s: %v", c.Test, err)
 			}
 			env.Classes = append(env.Classes, Class{c.Name, policy.FirstClass + i})

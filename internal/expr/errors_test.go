@@ -71,7 +71,7 @@ func TestErrors(t *testing.T) {
 		{"known" + strings.Repeat(" ? known : known", 200), "", ""},
 		{strings.Repeat("known && ", 2000) + "known", `1:1 `, fmt.Sprintf(`the expression has more than %d octets; use several classes, and member("…")`, MaxLength)},
 	} {
-		_, err := CompileTest(c.text, testEnv)
+		_, _, err := CompileTest(c.text, testEnv)
 		if err == nil {
 			t.Errorf("%s: no error", c.text)
 			continue
@@ -109,7 +109,7 @@ func TestOwnDefinitionWins(t *testing.T) {
 	own := *env.Options[0].Def
 	own.Name = "host-name"
 	env.Options = []Option{{Def: &own}}
-	test, err := CompileTest(`option["host-name"] == [1, 2]`, env)
+	test, _, err := CompileTest(`option["host-name"] == [1, 2]`, env)
 	if err != nil {
 		t.Fatal(err)
 	}

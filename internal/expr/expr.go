@@ -68,28 +68,29 @@ const MaxLength = 8192
 
 // CompileTest compiles the test of a class. A comparison with something that is not
 // there is false ("!=" is true); when that is why a test is false, its error is a
-// *NoValue that says what. Several goroutines may run one test at a time; it never
-// panics, whatever the packet holds.
-func CompileTest(text string, env Env) (policy.Test, *Error) {
+// *NoValue that says what. values appends the values that the test reads, for people, on
+// one line. Several goroutines may run them at a time; they never panic, whatever the
+// packet holds.
+func CompileTest(text string, env Env) (t policy.Test, values func(dst []byte, f *policy.Facts) []byte, err *Error) {
 	c, err := compile(text, env)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	root := c.checked.Expr()
 	if c.kind(root) != kindBool {
-		return nil, c.notATest(root)
+		return nil, nil, c.notATest(root)
 	}
-	t := c.test(root)
+	compiled := c.test(root)
 	if c.failed != nil {
-		return nil, c.failed
+		return nil, nil, c.failed
 	}
 	return func(f *policy.Facts) (bool, error) {
-		ok, why := t(f, item{})
+		ok, why := compiled(f, item{})
 		if ok || why == nil {
 			return ok, nil
 		}
 		return false, why
-	}, nil
+	}, c.shown(), nil
 }
 
 // CompileValue compiles an expression whose value is text or octets. The value is nil

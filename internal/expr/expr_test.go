@@ -48,6 +48,10 @@ func TestMeaning(t *testing.T) {
 		{`"circuit-id" in relay && !("relay-id" in relay)`, true, ""},
 		{`hw_address == "02:00:5e:10:00:01" && hw_address.startsWith("02:00:5e:") && hw_address.endsWith(":01")`, true, ""},
 		{`hw_address in ["02:00:5e:10:00:02", "02:00:5e:10:00:01"] && hw_address.contains("5e:10")`, true, ""},
+		{`hw_address.startsWith("02:00:5e:10:00:01:")`, false, ""},
+		{`hw_address.endsWith(":02:00:5e:10:00:01")`, false, ""},
+		{`hw_address.startsWith("") && hw_address.endsWith("")`, true, ""},
+		{`hw_address in ["02:00:5e:10:00", "02:00:5e:10:00:01:02"]`, false, ""},
 		{`client_id == "01:02:00:5e:10:00:01" && client_id.startsWith("01:")`, true, ""},
 		{`giaddr == "198.18.8.1" && giaddr in ["198.18.8.1"] && ciaddr == "0.0.0.0"`, true, ""},
 		{`message == "DISCOVER" && interface == "eth0" && network == "building-a"`, true, ""},
@@ -142,18 +146,44 @@ func TestNothingKnown(t *testing.T) {
 	}
 }
 
+// TestShown is what people see of the values that a test reads.
+func TestShown(t *testing.T) {
+	hostile := facts(t, opt(dhcp4.OptHostName, "\x1b[31m\"\xff"+strings.Repeat("x", 100)), opt(dhcp4.OptUUIDGUID, strings.Repeat("\x00", 90)),
+		opt(dhcp4.OptDHCPParameterRequestList, strings.Repeat("\x01", 40)), opt(dhcp4.OptClientSystem, "\x00"))
+	for _, c := range []struct {
+		facts      *policy.Facts
+		text, want string
+	}{
+		{pxe(t), `option["client-system"] == [7] && (hw_address == "02:00:5e:10:00:09" || option["client-system"] == [9])`, `option["client-system"] [7], hw_address 02:00:5e:10:00:01`},
+		{pxe(t), `option["domain-name"] == "x" && known && giaddr == ciaddr`, `option["domain-name"] is not sent, known true, giaddr 198.18.8.1, ciaddr 0.0.0.0`},
+		{pxe(t), `"iPXE" in option["user-class"] && option["acme-switches"] == [true] && option["acme-delta"] < 0`, `option["user-class"] ["iPXE", "lab"], option["acme-switches"] [true, false], option["acme-delta"] -2`},
+		{pxe(t), `message == "DISCOVER" && member("guests") && "x" + relay["circuit-id"] != hex(option["client-ndi"])`, `message "DISCOVER", member("guests") false, relay["circuit-id"] "eth/7", option["client-ndi"] 01:03:10`},
+		{hostile, `option["host-name"] == "x" && option["client-system"] == [7]`, `option["host-name"] "\x1b[31m\"\xff` + strings.Repeat("x", 50) + `...", option["client-system"] has not the form of that option`},
+		{hostile, `size(option["uuid-guid"]) > 3 && 1 in option["dhcp-parameter-request-list"]`, `option["uuid-guid"] 00` + strings.Repeat(":00", 63) + `..., option["dhcp-parameter-request-list"] [1` + strings.Repeat(", 1", 15) + `, ...]`},
+		{pxe(t), `true`, ``},
+	} {
+		_, values, err := CompileTest(c.text, testEnv)
+		if err != nil {
+			t.Fatalf("%s: %v", c.text, err)
+		}
+		if got := string(values([]byte("> "), c.facts)); got != "> "+c.want {
+			t.Errorf("%s:\n got %s\nwant > %s", c.text, got, c.want)
+		}
+	}
+}
+
 func TestValues(t *testing.T) {
 	f := pxe(t)
 	for text, want := range map[string]string{
-		`relay["circuit-id"] + "/" + hex(relay["remote-id"])`:                "eth/7/02:00:5e:10:00:09",
-		`option["uuid-guid"]`:                                                "\x00DELL000000000001",
-		`"circuit-id" in relay ? relay["circuit-id"] : hw_address`:           "eth/7",
-		`"relay-id" in relay ? relay["relay-id"] : hw_address`:               "02:00:5e:10:00:01",
-		`relay["relay-id"] + "x"`:                                            "",
-		`""`:                                                                 "",
-		`string(option["client-system"][0])`:                                 "7",
-		`option["user-class"][1]`:                                            "lab",
-		`relay["circuit-id"].substring(4)`:                                   "7",
+		`relay["circuit-id"] + "/" + hex(relay["remote-id"])`: "eth/7/02:00:5e:10:00:09",
+		`option["uuid-guid"]`: "\x00DELL000000000001",
+		`"circuit-id" in relay ? relay["circuit-id"] : hw_address`: "eth/7",
+		`"relay-id" in relay ? relay["relay-id"] : hw_address`:     "02:00:5e:10:00:01",
+		`relay["relay-id"] + "x"`:                                  "",
+		`""`:                                                       "",
+		`string(option["client-system"][0])`:                       "7",
+		`option["user-class"][1]`:                                  "lab",
+		`relay["circuit-id"].substring(4)`:                         "7",
 		`hex(option["dhcp-client-identifier"]) + option["host-name"] + "é"`: "01:02:00:5e:10:00:01pc-17é",
 	} {
 		v, err := CompileValue(text, testEnv)

@@ -68,7 +68,7 @@ func pxe(tb testing.TB) *policy.Facts {
 
 func mustTest(tb testing.TB, text string) policy.Test {
 	tb.Helper()
-	t, err := CompileTest(text, testEnv)
+	t, _, err := CompileTest(text, testEnv)
 	if err != nil {
 		tb.Fatalf("%s: %d:%d: %v", text, err.Line, err.Col, err)
 	}

@@ -106,9 +106,11 @@ const (
 
 // Class is one client class.
 type Class struct {
-	Name      string
-	Test      Test   // nil: only a reservation, or what is built in, puts a client in it
-	Text      string // of the test, for people
+	Name string
+	Test Test   // nil: only a reservation, or what is built in, puts a client in it
+	Text string // of the test, for people
+	// Values appends the values that the test reads, for people; nil as Test is.
+	Values    func(dst []byte, f *Facts) []byte
 	Pos       Pos
 	Lifetimes            // zero fields: not set here
 	Options   *OptionSet // its own
