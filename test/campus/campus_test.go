@@ -23,6 +23,7 @@ const control = "/run/lessor.sock"
 // renews by unicast, and keeps its class and its reservation then, although a renewal carries
 // no option 82.
 func TestCampus(t *testing.T) {
+	t.Parallel()
 	start := time.Now()
 	lap := func(what string, args ...any) {
 		t.Logf("%5.1f s  %s", time.Since(start).Seconds(), fmt.Sprintf(what, args...))

@@ -3,6 +3,7 @@ package campus
 import (
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -38,4 +39,12 @@ func serve(t *testing.T, h *netlab.Host, config string, args ...string) *server 
 	})
 	check(t, s.notify.Await(s.Proc, "READY=1", 10*time.Second))
 	return s
+}
+
+// reload changes the configuration of the running server and waits until it is in force.
+func (s *server) reload(config string) {
+	s.t.Helper()
+	check(s.t, os.WriteFile(s.conf, []byte(config), 0o644))
+	check(s.t, s.Signal(syscall.SIGHUP))
+	check(s.t, s.notify.Await(s.Proc, "READY=1", 10*time.Second))
 }
