@@ -177,14 +177,14 @@ func (c *Core) classify(q *request) Reason {
 	for i := policy.FirstClass; i < len(c.pol.Classes); i++ {
 		cl := &c.pol.Classes[i]
 		if cl.Test == nil || f.Classes.Has(i) {
-			c.tr.class(cl, f.Classes.Has(i), true, nil)
+			c.tr.class(cl, f, f.Classes.Has(i), true, nil)
 			continue
 		}
 		in, err := cl.Test(f)
 		if in && err == nil {
 			f.Classes.Add(i)
 		}
-		c.tr.class(cl, in, false, err)
+		c.tr.class(cl, f, in, false, err)
 	}
 	if c.pol.Drop != 0 && f.Classes.Has(c.pol.Drop) {
 		return ClassDrop

@@ -147,9 +147,9 @@ func (t *Trace) located(c *Core, q *request, reason Reason) {
 }
 
 // class notes what came of a class; untested: a reservation or an earlier class decided it.
-func (t *Trace) class(cl *policy.Class, in, untested bool, err error) {
+func (t *Trace) class(cl *policy.Class, f *policy.Facts, in, untested bool, err error) {
 	if t != nil {
-		t.test(cl, in, untested, err)
+		t.test(cl, f, in, untested, err)
 	}
 }
 

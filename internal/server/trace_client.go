@@ -103,7 +103,7 @@ func agentText(agent []byte) string {
 }
 
 // test tells what came of a class.
-func (t *Trace) test(cl *policy.Class, in, untested bool, err error) {
+func (t *Trace) test(cl *policy.Class, f *policy.Facts, in, untested bool, err error) {
 	s := Step{Stage: StageClass, Verdict: No, Name: cl.Name, Text: cl.Text, Pos: cl.Pos}
 	switch {
 	case err != nil:
@@ -114,6 +114,9 @@ func (t *Trace) test(cl *policy.Class, in, untested bool, err error) {
 		s.Verdict = Yes
 	case untested:
 		s.Text = "only a reservation puts a client in it"
+	}
+	if err == nil && !untested && cl.Values != nil {
+		s.Text = string(cl.Values(append([]byte(cl.Text), ": "...), f))
 	}
 	t.add(s)
 }
