@@ -146,7 +146,8 @@ func appendName(dst []byte, s string, partial bool) ([]byte, error) {
 }
 
 // appendNames writes a list of names as one value, in which the end of a name is a pointer
-// to an earlier place with the same end (RFC 3397 2, RFC 1035 4.1.4).
+// to an earlier place with the same end (RFC 3397 2, RFC 1035 4.1.4). No pointer leads to
+// another one, which is allowed but not understood by all clients.
 func appendNames(dst []byte, names []string) ([]byte, error) {
 	start := len(dst)
 	places := map[string]int{} // labels up to the final zero, and where they are
@@ -155,20 +156,22 @@ func appendNames(dst []byte, names []string) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		for len(whole) > 1 {
-			if at, ok := places[string(whole)]; ok {
-				dst = append(dst, 0xc0|byte(at>>8), byte(at))
+		end := 0 // of what is written out
+		for ; whole[end] != 0; end += 1 + int(whole[end]) {
+			if _, ok := places[string(whole[end:])]; ok {
 				break
 			}
-			if at := len(dst) - start; at < 1<<14 {
-				places[string(whole)] = at
-			}
-			n := 1 + int(whole[0])
-			dst = append(dst, whole[:n]...)
-			whole = whole[n:]
 		}
-		if len(whole) == 1 {
-			dst = append(dst, 0)
+		at := len(dst) - start
+		dst = append(dst, whole[:end]...)
+		if whole[end] != 0 {
+			to := places[string(whole[end:])]
+			dst = append(dst, 0xc0|byte(to>>8), byte(to))
+			continue
+		}
+		dst = append(dst, 0)
+		for i := 0; whole[i] != 0 && at+i < 1<<14; i += 1 + int(whole[i]) {
+			places[string(whole[i:])] = at + i
 		}
 	}
 	return dst, nil

@@ -4,13 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
-	"fmt"
-	"os"
 	"strings"
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write docs/options.md and the golden files anew")
+var update = flag.Bool("update", false, "write the golden files anew")
 
 // defs is every definition of both tables.
 func defs() (all []*Def) {
@@ -163,62 +161,6 @@ func harmless(t *testing.T, what string, text []byte) {
 			t.Fatalf("%s: octet %#x at %d of %q", what, c, i, text)
 		}
 	}
-}
-
-// TestOptionsDocument: docs/options.md is the table; -update writes it anew.
-func TestOptionsDocument(t *testing.T) {
-	const path = "../docs/options.md"
-	want := optionsDocument()
-	if *update {
-		if err := os.WriteFile(path, want, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := os.ReadFile(path)
-	if err != nil || !bytes.Equal(got, want) {
-		t.Errorf("%s is not what the table says (%v): run go test ./dhcp4 -update", path, err)
-	}
-}
-
-func optionsDocument() []byte {
-	var b bytes.Buffer
-	b.WriteString(`# DHCP options
-
-Lessor knows these options by name. The table is made from the one in
-dhcp4/options.go, which also drives parsing, display and configuration:
-` + "`go test ./dhcp4 -update`" + ` writes this file anew.
-
-A value in the configuration is one word, or a list of words for a list or a record.
-Names that ISC dhcpd and dnsmasq have of their own stand beside ours; an error
-about an unknown option suggests ours.
-
-| code | name | type | RFC | in dhcpd | in dnsmasq | a configuration gives |
-|---:|---|---|---|---|---|---|
-`)
-	row := func(d *Def) {
-		rfc := "none"
-		if d.RFC != 0 {
-			rfc = fmt.Sprint(d.RFC)
-		}
-		fmt.Fprintf(&b, "| %d | %s | %s | %s | %s | %s |", d.Code, d.Name, d.Layout(), rfc, d.DhcpdName, d.DnsmasqName)
-	}
-	for i := range table {
-		row(&table[i])
-		fmt.Fprintf(&b, " %s |\n", table[i].Takes())
-	}
-	b.WriteString(`
-## Sub-options of option 82 (dhcp-agent-options)
-
-Relay agents add them; a server sends them back as they came (RFC 3046).
-
-| code | name | type | RFC |
-|---:|---|---|---|
-`)
-	for i := range agentTable {
-		d := &agentTable[i]
-		fmt.Fprintf(&b, "| %d | %s | %s | %d |\n", d.Code, d.Name, d.Layout(), d.RFC)
-	}
-	return b.Bytes()
 }
 
 func TestSuggest(t *testing.T) {

@@ -36,8 +36,8 @@ func TestAppendValue(t *testing.T) {
 		{"user-class", "'iPXE'", "69505845", "69:50:58:45"},
 		{"rapid-commit", "true", "", ""},
 		{"domain-search", "example.net|eng.example.net.", "076578616d706c65036e65740003656e67c000", "example.net, eng.example.net"},
-		// RFC 3397 2 and 3: pointers to whole names, to the ends of them, from pointed-to ones.
-		{"domain-search", "eng.example.net|mkt.example.net|net|lab.mkt.example.net|.", "03656e67076578616d706c65036e65740003 6d6b74c004c00c036c6162c0 1100", "eng.example.net, mkt.example.net, net, lab.mkt.example.net, ."},
+		// RFC 3397 2: pointers to whole names and to the ends of them, never to another pointer.
+		{"domain-search", "eng.example.net|mkt.example.net|net|lab.mkt.example.net|.", "03656e67076578616d706c65036e65740003 6d6b74c004c00c036c6162036d6b74c00400", "eng.example.net, mkt.example.net, net, lab.mkt.example.net, ."},
 		{"bcms-controller-names", "a.example|b.example", "0161076578616d706c65000162076578616d706c6500", "a.example, b.example"},
 		{"v4-lost", "example.net", "076578616d706c65036e657400", "example.net"},
 		{"classless-static-route", "198.18.0.0/16 via 192.0.2.1", "10c612c0000201", "198.18.0.0/16 via 192.0.2.1"},
