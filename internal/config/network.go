@@ -107,11 +107,13 @@ func (p *parser) knownRelays(f *file, n *yaml.Node) {
 // allNetworks are the shared networks and, each as a network of its own, the subnets
 // of the top level.
 func (f *file) allNetworks() []*networkNode {
-	all := append([]*networkNode(nil), f.networks...)
-	for _, s := range f.subnets {
-		all = append(all, &networkNode{at: s.at, subnets: []*subnetNode{s}, implicit: true})
+	if f.all == nil {
+		f.all = append(f.all, f.networks...)
+		for i, s := range f.subnets {
+			f.all = append(f.all, &networkNode{at: s.at, subnets: f.subnets[i : i+1 : i+1], implicit: true})
+		}
 	}
-	return all
+	return f.all
 }
 
 // allSubnets are the subnets of all networks.

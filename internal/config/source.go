@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"unicode/utf8"
+	"unsafe"
 
 	"go.yaml.in/yaml/v4"
 	"go.yaml.in/yaml/v4/plugin/loaderlimits"
@@ -44,11 +45,14 @@ func Read(path string) ([]byte, Problems) {
 		}
 		defer f.Close()
 	}
-	data, err := io.ReadAll(io.LimitReader(f, MaxFile+1))
-	if err != nil {
+	var data bytes.Buffer
+	if st, err := f.Stat(); err == nil && st.Size() > 0 {
+		data.Grow(int(min(st.Size(), MaxFile)) + bytes.MinRead) // no copies of a large file
+	}
+	if _, err := data.ReadFrom(io.LimitReader(f, MaxFile+1)); err != nil {
 		return nil, fileProblem(path, err)
 	}
-	return data, nil
+	return data.Bytes(), nil
 }
 
 func fileProblem(path string, err error) Problems {
@@ -70,7 +74,7 @@ func fileProblem(path string, err error) Problems {
 type parser struct {
 	name     string
 	data     []byte
-	whole    string // data again; places are pieces of it, for one line may be the whole file
+	whole    string // data again, which nobody changes; places are pieces of it, for one line may be the whole file
 	starts   []int  // offset of each line
 	problems []*Problem
 	errors   int
@@ -153,7 +157,7 @@ func (p *parser) line(n int) string {
 
 func newParser(name string, data []byte) *parser {
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
-	p := &parser{name: name, data: data, whole: string(data), starts: []int{0}}
+	p := &parser{name: name, data: data, whole: unsafe.String(unsafe.SliceData(data), len(data)), starts: []int{0}}
 	for i, c := range data {
 		if c == '\n' {
 			p.starts = append(p.starts, i+1)

@@ -145,6 +145,7 @@ func (p *parser) reservations(s *subnetNode, n *yaml.Node) {
 		r := &reservationNode{at: p.place(item)}
 		s.reservations = append(s.reservations, r)
 		seen := walk(p, reservationKeys, item, r)
+		item.Content = nil // of 100,000 reservations the nodes are most of the memory
 		if seen == nil {
 			continue
 		}

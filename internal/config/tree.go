@@ -17,6 +17,7 @@ type file struct {
 	graceAt       Place // of lease-grace, when it is a duration
 	subnets       []*subnetNode
 	networks      []*networkNode
+	all           []*networkNode // see allNetworks, which is called once all are read
 	classes       []*classNode
 	flexID        *yaml.Node // nil: none
 }
