@@ -235,7 +235,7 @@ func tidy(v *dhcp4.View) string {
 	switch {
 	case b[offHops] != 0 || b[offSecs] != 0 || b[offSecs+1] != 0:
 		return "hops or secs in a reply"
-	case !closed(b, ends[0], len(b), true), !closed(b, ends[1], offCookie, over&1 != 0), !closed(b, ends[2], offFile, over&2 != 0):
+	case !closed(b, ends[0], len(b), true), !closedName(b, ends[1], offCookie, over&1 != 0), !closedName(b, ends[2], offFile, over&2 != 0):
 		return "no END where the options end, or something behind it"
 	}
 	return ""
@@ -256,6 +256,18 @@ func closed(b []byte, from, end int, options bool) bool {
 		}
 	}
 	return true
+}
+
+// closedName is closed for the fields file and sname, which hold a name with NUL behind it
+// where they hold no options.
+func closedName(b []byte, from, end int, options bool) bool {
+	if !options {
+		for from < end && b[from] != 0 {
+			from++
+		}
+		return from < end && closed(b, from, end, false)
+	}
+	return closed(b, from, end, true)
 }
 
 // way holds the destination. While a configuration changed under way, each of the two

@@ -49,6 +49,8 @@ func TestI12FaithfulReply(t *testing.T) {
 		{"ciaddr", func(_ *history, f *trace.Frame) { f.Payload[15] = 1 }},
 		{"memory behind END", func(_ *history, f *trace.Frame) { f.Payload[len(f.Payload)-1] = 0xaa }},
 		{"memory in sname", func(_ *history, f *trace.Frame) { f.Payload[60] = 0xaa }},
+		{"memory behind sname", func(_ *history, f *trace.Frame) { copy(f.Payload[44:], "boot\x00\xaa") }},
+		{"sname without an end", func(_ *history, f *trace.Frame) { copy(f.Payload[44:108], bytes.Repeat([]byte("x"), 64)) }},
 		{"client identifier", func(b *history, _ *trace.Frame) { b.option(61)[1] ^= 1 }},
 		{"T2 after the end", func(b *history, _ *trace.Frame) { b.option(59)[3] = 61 }},
 		{"T1 is T2", func(b *history, _ *trace.Frame) { copy(b.option(58), b.option(59)) }},
@@ -69,6 +71,8 @@ func TestI12FaithfulReply(t *testing.T) {
 	b := newHistory(t, "")
 	b.offer(b.discover(k), "198.18.0.100", 60)
 	f := b.frame()
+	copy(f.Payload[44:], "boot.example")
+	copy(f.Payload[108:], "ipxe.efi")
 	f.Payload = append(f.Payload, make([]byte, 548-len(f.Payload))...) // the longest that may be
 	b.holds()
 }
