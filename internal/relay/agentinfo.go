@@ -13,19 +13,23 @@ import (
 const flagUnicast = 0x80
 
 // agentInfo appends the value of the option 82 that the agent adds for a client of l. A
-// reply of the same client gives the same octets, but for the flags.
+// reply of the same client gives the same octets, but for the flags. Sub-options stand in
+// the order of their codes, as some servers send them back whatever came.
 func (a *Agent) agentInfo(l *port, hw []byte, unicast bool, dst []byte) []byte {
-	dst = a.identifiers(l, hw, dst)
+	a.at, a.hw = l, hw
+	dst = a.identifier(dst, dhcp4.AgentCircuitID, &l.d.CircuitID)
+	dst = a.identifier(dst, dhcp4.AgentRemoteID, &l.d.RemoteID)
 	if l.d.LinkSelection {
-		dst = append(dst, dhcp4.AgentLinkSelection, 4)
-		dst = l.subnet.Addr.Append(dst)
-		dst = append(dst, dhcp4.AgentServerIDOverride, 4)
-		dst = l.addr.Append(dst)
+		dst = l.subnet.Addr.Append(append(dst, dhcp4.AgentLinkSelection, 4))
+	}
+	dst = a.identifier(dst, dhcp4.AgentSubscriberID, &l.d.SubscriberID)
+	if l.d.LinkSelection {
 		flags := byte(0)
 		if unicast {
 			flags = flagUnicast
 		}
 		dst = append(dst, dhcp4.AgentRelayFlags, 1, flags)
+		dst = l.addr.Append(append(dst, dhcp4.AgentServerIDOverride, 4))
 	}
 	if a.c.SourcePort != dhcp4.ServerPort {
 		dst = append(dst, dhcp4.AgentRelayPort, 0)
@@ -33,7 +37,8 @@ func (a *Agent) agentInfo(l *port, hw []byte, unicast bool, dst []byte) []byte {
 	return dst
 }
 
-// identifiers appends the sub-options that are made by template.
+// identifiers appends the sub-options that are made by template, for a request that another agent
+// gave its giaddr.
 func (a *Agent) identifiers(l *port, hw []byte, dst []byte) []byte {
 	a.at, a.hw = l, hw
 	dst = a.identifier(dst, dhcp4.AgentCircuitID, &l.d.CircuitID)
@@ -90,48 +95,25 @@ func appendHW(dst, hw []byte) []byte {
 	return dst
 }
 
-// cutOwn returns what the value of an option 82 holds in front of own, and whether own is
-// its end. A reply need not bring sub-option 5 back (RFC 3527 3), and how its request came
-// (sub-option 10) is not known any more: both do not count.
-func cutOwn(info, own []byte) (before []byte, ok bool) {
-	for at := 0; at < len(info); {
-		if sameInfo(info[at:], own) {
-			return info[:at], true
+// cutOwn takes the sub-options own out of the value of an option 82, which it changes, and returns
+// what is left, and whether all were there, in whatever order. A reply need not bring
+// sub-option 5 back (RFC 3527 3), and how its request came (sub-option 10) is not known any more.
+func cutOwn(info, own []byte) (rest []byte, ok bool) {
+	for len(own) > 0 {
+		sub := own[:2+int(own[1])]
+		own = own[len(sub):]
+		at := -1 // of the last that is the same: what others added stands before ours
+		for i := 0; i+1 < len(info) && i+2+int(info[i+1]) <= len(info); i += 2 + int(info[i+1]) {
+			if sub[0] == dhcp4.AgentRelayFlags && info[i] == sub[0] && info[i+1] == 1 || bytes.HasPrefix(info[i:], sub) {
+				at = i
+			}
 		}
-		if at+1 >= len(info) {
-			break
+		switch {
+		case at >= 0:
+			info = append(info[:at], info[at+len(sub):]...)
+		case sub[0] != dhcp4.AgentLinkSelection:
+			return nil, false
 		}
-		at += 2 + int(info[at+1])
 	}
-	return nil, false
-}
-
-func sameInfo(a, b []byte) bool {
-	for {
-		codeA, valA, restA, okA := nextSub(a)
-		codeB, valB, restB, okB := nextSub(b)
-		if !okA || !okB {
-			return okA == okB && len(restA) == 0 && len(restB) == 0
-		}
-		if codeA != codeB || codeA != dhcp4.AgentRelayFlags && !bytes.Equal(valA, valB) {
-			return false
-		}
-		a, b = restA, restB
-	}
-}
-
-// nextSub cuts the next sub-option off that is not sub-option 5. Without one, rest is what cannot be
-// read.
-func nextSub(info []byte) (code uint8, val, rest []byte, ok bool) {
-	for len(info) >= 2 {
-		n := 2 + int(info[1])
-		if n > len(info) {
-			break
-		}
-		if info[0] != dhcp4.AgentLinkSelection {
-			return info[0], info[2:n], info[n:], true
-		}
-		info = info[n:]
-	}
-	return 0, nil, info, false
+	return info, true
 }

@@ -104,10 +104,10 @@ type Agent struct {
 	kind dhcp4.MessageType
 
 	// Scratch, and the interface and client that fill is asked about.
-	own, other [2 * maxAgent]byte
-	at         *port
-	hw         []byte
-	fill       func(name string, dst []byte) []byte
+	own, other, rest [2 * maxAgent]byte
+	at               *port
+	hw               []byte
+	fill             func(name string, dst []byte) []byte
 }
 
 // port is an interface that is ready and configured.

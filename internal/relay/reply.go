@@ -56,11 +56,12 @@ func (a *Agent) clientLink(giaddr dhcp4.Addr, info []byte, present bool) (l *por
 		known++
 		l = c
 		own := a.agentInfo(c, a.view.CHAddr(), false, a.own[:0])
-		if len(info) > maxAgent || len(own) == 0 {
+		if len(info) > maxAgent || len(own) == 0 || len(own) > maxAgent {
 			continue
 		}
-		if before, ok := cutOwn(info, own); ok && (len(before) == 0 || c.d.Trusted) {
-			return c, before, true, None
+		rest, ok := cutOwn(append(a.rest[:0], info...), own)
+		if ok && (len(rest) == 0 || c.d.Trusted) {
+			return c, rest, true, None
 		}
 	}
 	switch {

@@ -65,6 +65,7 @@ func TestRepliesThatAreDropped(t *testing.T) {
 		{"no giaddr", relay.NotOurGIAddr, func(m *message) { m.GIAddr = 0 }},
 		{"foreign option 82", relay.ForeignAgentInfo, func(m *message) { m.agent = []byte("\x01\x04eth2") }},
 		{"more than our option 82", relay.ForeignAgentInfo, func(m *message) { m.agent = []byte("\x01\x04eth1\x02\x01x") }},
+		{"our option 82 twice", relay.ForeignAgentInfo, func(m *message) { m.agent = []byte("\x01\x04eth1\x01\x04eth1") }},
 		{"something before our option 82", relay.ForeignAgentInfo, func(m *message) { m.agent = []byte("\x02\x01x\x01\x04eth1") }},
 		{"truncated option 82", relay.ForeignAgentInfo, func(m *message) { m.agent = []byte("\x01\x04eth") }},
 		{"an octet behind our option 82", relay.ForeignAgentInfo, func(m *message) { m.agent = []byte("\x01\x04eth1\x02") }},

@@ -209,7 +209,7 @@ func TestLinkSelection(t *testing.T) {
 			flags = "\x80"
 		}
 		s, v := w.relayed(p)
-		want := "\x05\x04\xc6\x12\x02\x00" + "\x0b\x04\xc6\x12\x02\x01" + "\x0a\x01" + flags
+		want := "\x05\x04\xc6\x12\x02\x00" + "\x0a\x01" + flags + "\x0b\x04\xc6\x12\x02\x01"
 		if got := string(agentInfo(v)); got != want {
 			t.Errorf("unicast %v: option 82 %q, want %q", unicast, got, want)
 		}
@@ -218,7 +218,7 @@ func TestLinkSelection(t *testing.T) {
 		}
 		// Both interfaces have this giaddr; option 82 says which is meant, with or without
 		// sub-option 5 (RFC 3527 3).
-		for _, echo := range []string{want, want[6:]} {
+		for _, echo := range []string{want, want[6:], want[9:] + want[:9]} {
 			r := ack(loopback)
 			r.agent = []byte(echo)
 			s, v = w.relayed(fromServer(r))
