@@ -266,6 +266,21 @@ func (a *asker) leases(ctx context.Context, f control.Filter, fn func(*control.L
 	})
 }
 
+// lease is the lease of one address; control.ErrNotFound when there is none.
+func (a *asker) lease(ctx context.Context, addr dhcp4.Addr) (found control.Lease, err error) {
+	if a.client != nil {
+		return a.client.Lease(ctx, addr)
+	}
+	err = fmt.Errorf("there is no lease of %s: %w", addr, control.ErrNotFound)
+	werr := a.walk(ctx, func(now lease.Instant, b *lease.Binding) error {
+		if b.Addr == addr {
+			found, err = control.FromBinding(b, now, a.policy), nil
+		}
+		return nil
+	})
+	return found, cmp.Or(werr, err)
+}
+
 // walk yields the bindings of a stopped server as they would be if it started now.
 func (a *asker) walk(ctx context.Context, fn func(lease.Instant, *lease.Binding) error) error {
 	mark := a.store.Mark()
