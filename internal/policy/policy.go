@@ -207,27 +207,29 @@ func (p *Pool) Size() uint64 {
 	return n
 }
 
-// segments maps disjoint address ranges to values of type T by binary search.
-type segments[T any] struct {
-	first []dhcp4.Addr // ascending
-	last  []dhcp4.Addr
-	val   []*T
+// segments maps disjoint address ranges to values of type T by binary search. What
+// belongs together lies together: of 10,000 subnets hardly one is in the cache.
+type segments[T any] []segment[T]
+
+type segment[T any] struct {
+	dhcp4.Range
+	val *T
 }
 
-func (s *segments[T]) find(a dhcp4.Addr) *T {
-	i, ok := slices.BinarySearch(s.first, a)
-	if !ok {
-		i--
+func (s segments[T]) find(a dhcp4.Addr) *T {
+	lo, hi := 0, len(s)
+	for lo < hi { // the first that ends at a or behind it
+		if mid := int(uint(lo+hi) / 2); s[mid].Last < a {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
 	}
-	if i < 0 || a > s.last[i] {
+	if lo == len(s) || a < s[lo].First {
 		return nil
 	}
-	return s.val[i]
+	return s[lo].val
 }
 
 // add appends a range that lies after all others.
-func (s *segments[T]) add(r dhcp4.Range, v *T) {
-	s.first = append(s.first, r.First)
-	s.last = append(s.last, r.Last)
-	s.val = append(s.val, v)
-}
+func (s *segments[T]) add(r dhcp4.Range, v *T) { *s = append(*s, segment[T]{r, v}) }
