@@ -16,9 +16,6 @@ import (
 	"lessor/internal/wire"
 )
 
-// control is the server's control socket, in its own /run.
-const control = "/run/lessor.sock"
-
 // A campus of three routers, 20 subnets and 300 machines: each gets what the plan says,
 // renews by unicast, and keeps its class and its reservation then, although a renewal carries
 // no option 82.
@@ -35,7 +32,7 @@ func TestCampus(t *testing.T) {
 	}
 	lap("%d machines are there", len(cs))
 	config := string(try(os.ReadFile("testdata/campus.yaml"))(t))
-	serve(t, s.server, config, "--control", control)
+	serve(t, s.server, config)
 	s.relay("a", links, "--circuit-id", "${interface}")
 	s.dhcrelay("b", links)
 	s.relay("c", links, "--remote-id", "router-c", "--link-selection", "--giaddr", routerAddr["c"])

@@ -41,7 +41,7 @@ func TestChangedReservationMovesItsClientOnce(t *testing.T) {
 	s := newStage(t, oneLink)
 	kinds := []netlab.Kind{netlab.Lessor, netlab.Dhclient, netlab.Networkd}
 	was, is := map[int]byte{1: 101, 2: 102, 3: 103}, map[int]byte{1: 201, 2: 202, 3: 203}
-	srv := serve(t, s.server, moveConfig(was), "--control", control)
+	srv := serve(t, s.server, moveConfig(was))
 	s.relay("a", oneLink)
 	var cs []*client
 	for i, kind := range kinds {

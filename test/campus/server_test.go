@@ -19,17 +19,21 @@ type server struct {
 	notify *netlab.Notify
 }
 
-// serve starts lessor on h with a configuration and waits until it is ready. Extra
-// arguments go to the command line.
-func serve(t *testing.T, h *netlab.Host, config string, args ...string) *server {
+// control is the server's control socket, in its own /run.
+const control = "/run/lessor.sock"
+
+// serve starts lessor on h with a configuration and waits until it is ready. When the test
+// ends, `lessor verify` judges all that it did.
+func serve(t *testing.T, h *netlab.Host, config string) *server {
 	t.Helper()
 	dir := t.TempDir() // on a disk, unlike what the hosts have
 	s := &server{t: t, conf: filepath.Join(dir, "lessor.yaml")}
 	s.notify = try(netlab.ListenNotify(filepath.Join(dir, "notify")))(t)
 	t.Cleanup(func() { s.notify.Close() })
 	check(t, os.WriteFile(s.conf, []byte(config), 0o644))
+	args := []string{lessor, "serve", "-c", s.conf, "--state", filepath.Join(dir, "state"), "--control", control}
 	s.Proc = try(h.Start(netlab.Spec{
-		Args: append([]string{lessor, "serve", "-c", s.conf, "--state", filepath.Join(dir, "state")}, args...),
+		Args: append(args, e2e.Judged(t, lessor, h, "eth0")...),
 		Env:  []string{s.notify.Env()},
 	}))(t)
 	t.Cleanup(func() {
