@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -56,6 +57,7 @@ func (p *parser) options(l *level, n *yaml.Node) {
 		p.errorf(n, "type", "write {routers: 192.0.2.1}", "options is a mapping of option names, but this is %s", shape(n))
 		return
 	}
+	l.options = slices.Grow(l.options, len(n.Content)/2) // a site may have 100,000 of these
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, val := n.Content[i], n.Content[i+1]
 		if key.Kind != yaml.ScalarNode {
