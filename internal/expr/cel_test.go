@@ -233,7 +233,7 @@ func agree(t *testing.T, expression string, f *policy.Facts) (compiled, value bo
 func TestCELAgrees(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	packets := []*policy.Facts{pxe(t), facts(t), {}, randomFacts(randomBytes(rng, 300))}
-	const n = 2000
+	const n = 1000
 	compiled, trues := 0, 0
 	for i := range n {
 		w := writer{data: randomBytes(rng, 80)}
