@@ -46,6 +46,12 @@ func TestExamples(t *testing.T) {
 		if _, err := os.Stat(name); err != nil {
 			t.Fatal(err)
 		}
+		if filepath.Base(name) == "relay.yaml" {
+			if c, problems := LoadRelay(name); c == nil || len(problems) > 0 {
+				t.Errorf("%s: %v", name, problems)
+			}
+			continue
+		}
 		if cfg, problems := Load(name); cfg == nil || len(problems) > 0 {
 			t.Errorf("%s: %v", name, problems)
 		}

@@ -1,7 +1,9 @@
 package config
 
 import (
+	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -95,5 +97,29 @@ func TestRelayFileFaults(t *testing.T) {
 	_, ps := LoadRelay(filepath.Join(t.TempDir(), "none.yaml"))
 	if len(ps) != 1 || !strings.Contains(ps[0].Fix, "relay: {downstream") {
 		t.Errorf("a file that is not there: %v", ps)
+	}
+}
+
+// TestRelayDocument holds that every file of a relay agent in its document loads.
+func TestRelayDocument(t *testing.T) {
+	src, err := os.ReadFile("../../docs/relay.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := regexp.MustCompile("(?ms)^```yaml\n(.*?)^```").FindAllStringSubmatch(string(src), -1)
+	for _, b := range blocks {
+		if c, ps := ParseRelay("relay.md", []byte(b[1])); c == nil || len(ps) != 0 {
+			t.Errorf("%s\n%v", b[1], ps)
+		}
+	}
+	if len(blocks) < 2 {
+		t.Errorf("only %d files in docs/relay.md", len(blocks))
+	}
+	for _, known := range [][]string{agentKeys.names(), downstreamKeys.names()} {
+		for _, key := range known {
+			if !strings.Contains(string(src), "`"+key+"`") {
+				t.Errorf("docs/relay.md does not explain the key %s", key)
+			}
+		}
 	}
 }
