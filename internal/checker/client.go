@@ -41,6 +41,7 @@ type station struct {
 	asking bool       // the last message sent is a REQUEST that no ACK has answered
 	offers []offerGot
 	grants map[dhcp4.Addr]*granted
+	others map[string]map[dhcp4.Addr]*granted // what programs with other client identifiers on the same host were given
 	probed probed
 
 	acked    dhcp4.Addr // by an ACK that came in just now and is not taken yet
@@ -107,7 +108,7 @@ func (r *clients) entry(c *Checker, e *trace.Entry) {
 	if s == nil {
 		switch e.Body.(type) {
 		case *trace.Client, *trace.Clock:
-			s = &station{grants: map[dhcp4.Addr]*granted{}, declined: -1 << 60}
+			s = &station{grants: map[dhcp4.Addr]*granted{}, others: map[string]map[dhcp4.Addr]*granted{}, declined: -1 << 60}
 			r.hosts[e.Host] = s
 		default:
 			return
@@ -148,9 +149,12 @@ func (s *station) clockChanged(e *trace.Entry, k *trace.Clock) {
 	if !booted {
 		return
 	}
-	for _, g := range s.grants {
-		if g.lifetime != lease.Infinite {
-			g.until = lease.After(e.Now.M, g.lifetime)
+	s.others[string(s.clientID)] = s.grants
+	for _, grants := range s.others {
+		for _, g := range grants {
+			if g.lifetime != lease.Infinite {
+				g.until = lease.After(e.Now.M, g.lifetime)
+			}
 		}
 	}
 	s.asked, s.asking, s.onLink, s.refused, s.conflict = nil, false, 0, 0, 0
@@ -182,11 +186,9 @@ func (s *station) overdue(c *Checker, now int64) {
 // step is a Client entry.
 func (s *station) step(c *Checker, now int64, b *trace.Client) {
 	s.ours, s.mac = b.Ours, b.MAC
-	if b.ClientID != nil {
-		s.clientID = b.ClientID
-	}
 	switch b.What {
 	case trace.ClientStart:
+		s.becomes(b.ClientID)
 		s.running, s.state = true, "INIT"
 		s.probes, s.probeMin, s.wait = b.Probes, b.ProbeMin, b.ProbeWait
 		s.declined, s.declines = -1<<60, nil // who starts it again may do so at once
@@ -207,6 +209,18 @@ func (s *station) step(c *Checker, now int64, b *trace.Client) {
 			g.proven = true
 		}
 	}
+}
+
+// becomes is called when a program starts: one with another client identifier than the last,
+// such as a network boot ROM, knows nothing of that one's leases.
+func (s *station) becomes(id []byte) {
+	if string(id) != string(s.clientID) {
+		s.others[string(s.clientID)] = s.grants
+		if s.grants = s.others[string(id)]; s.grants == nil {
+			s.grants = map[dhcp4.Addr]*granted{}
+		}
+	}
+	s.clientID = id
 }
 
 // accept is an ACK that the client took.

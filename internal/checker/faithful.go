@@ -116,7 +116,9 @@ func (r *faithful) compare(s *server, q *request, m *message) string {
 		return fmt.Sprintf("ciaddr is %s, was %s", ciaddr, q.ciaddr)
 	case m.kind == dhcp4.Nak && m.yiaddr != 0:
 		return "a NAK gives an address"
-	case !s.isOurs(m.serverID):
+	case q.override != 0 && q.brought != nil && m.serverID != q.override:
+		return fmt.Sprintf("option 54 is %s, and the relay agent wants %s", m.serverID, q.override)
+	case !s.isOurs(m.serverID) && m.serverID != q.override:
 		return fmt.Sprintf("%s in option 54 is no address of this server", m.serverID)
 	}
 	if why := r.times(m); why != "" {
@@ -280,6 +282,9 @@ func way(s *server, q *request, m *message) string {
 			continue
 		}
 		w := wayOf(q, m, p.NakDelivery == policy.NakBroadcast)
+		if _, port := policy.AgentOption(s.believed(p, q), dhcp4.AgentRelayPort); q.giaddr != 0 && port && q.frame.SrcPort != 0 {
+			w.port = q.frame.SrcPort // RFC 8357
+		}
 		switch {
 		case w.none:
 			why = "nothing can be sent to a client behind a router that does not send from ciaddr"

@@ -186,10 +186,10 @@ func (r *healing) asked(s *server, q *request, t int64) {
 		r.hear(discoverSeen{s, keyOf(q.xid, q.who), t})
 	}
 	k := r.sent[keyOf(q.xid, q.who)]
-	if k == nil || t < r.healed+boundTime || s.failing || s.pol == nil || q.net == nil || q.giaddr != 0 {
+	if k == nil || t < r.healed+boundTime || s.failing || s.pol == nil || q.net == nil || s.dropped(s.pol, q.net, q) != allowed {
 		return
 	}
-	if !bytes.Equal(k.payload[keyOf(q.xid, q.who)], q.frame.Payload) {
+	if p := k.payload[keyOf(q.xid, q.who)]; !bytes.Equal(p, q.frame.Payload) && !passedOn(p, q.frame.Payload) {
 		return
 	}
 	switch {
@@ -275,7 +275,11 @@ func (r *healing) free(a *attempt) (n int) {
 
 func (r *healing) freeFor(a *attempt, sn *policy.Subnet, x dhcp4.Addr) bool {
 	s, q := a.s, a.q
-	if _, never := sn.NeverOffer[x]; never || sn.PoolOf(x) == nil || sn.Network.ReservedBy(x) != nil || s.isOwn(x) {
+	pool := sn.PoolOf(x)
+	if sn.NeverOffer.Has(x) || pool == nil || sn.Network.ReservedBy(x) != nil || s.isOwn(x) || x == q.giaddr {
+		return false
+	}
+	if s.admits(s.pol, q.net, q, pool) != allowed {
 		return false
 	}
 	for _, p := range s.l.promises[x] {

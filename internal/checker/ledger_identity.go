@@ -14,9 +14,14 @@ type ident struct {
 	htype uint8
 	hw    []byte // nil when it is all zeros
 	id    []byte // option 61 of at least two octets, else nil
+	agent []byte // relay information that is believed of it, or that its binding has
+
+	facts *policy.Facts // of its packet, where a flex-id is computed of them; nil: of the keys alone
 }
 
-func identOf(b *lease.Binding) ident { return ident{b.HType, b.HW, b.ClientID} }
+func identOf(b *lease.Binding) ident {
+	return ident{htype: b.HType, hw: b.HW, id: b.ClientID, agent: b.Agent}
+}
 
 // same reports whether who asks as k is the holder of a, which was given to holder: by
 // client identifier where that counts, else by hardware address, or because both
@@ -49,7 +54,17 @@ func reservationOf(p *policy.Policy, n *policy.Network, k ident) *policy.Reserva
 	if !p.MatchClientID {
 		id = nil
 	}
-	return n.Reservation(&policy.Keys{ClientID: id, HType: k.htype, HW: k.hw})
+	keys := policy.Keys{ClientID: id, HType: k.htype, HW: k.hw, Agent: k.agent}
+	if p.FlexID != nil {
+		f := policy.Facts{HType: k.htype, HW: k.hw, ClientID: k.id, Agent: k.agent}
+		if k.facts != nil {
+			f = *k.facts
+			f.Agent = k.agent
+		}
+		f.Network = n
+		keys.FlexID = p.FlexID(&f)
+	}
+	return n.Reservation(&keys)
 }
 
 // verdict is what a configuration says of an address for a client.
@@ -62,12 +77,18 @@ const (
 	neverOffered          // excluded, ours, a router's, the network's (I10)
 	reservedOther         // for another client (I9)
 	reservedElse          // the client's place may be its reserved address
+	guarded               // in a pool that is for other classes (I11)
+	refused               // the client gets no answer at all: it is in the class DROP (I11)
+	inDoubt               // which classes the client is in does not show
 )
 
 // judge says what configuration p, in force on s, has to say of address a for the client
 // of q in network n.
 func (s *server) judge(p *policy.Policy, n *policy.Network, q *request, a dhcp4.Addr) verdict {
 	sn := n.Contains(a)
+	if v := s.dropped(p, n, q); v != allowed {
+		return v
+	}
 	switch {
 	case sn == nil:
 		return outside
@@ -81,10 +102,14 @@ func (s *server) judge(p *policy.Policy, n *policy.Network, q *request, a dhcp4.
 		}
 		return reservedOther
 	}
-	if _, never := sn.NeverOffer[a]; never {
+	if sn.NeverOffer.Has(a) {
 		return neverOffered
 	}
-	if v := pooled(sn, a); v != allowed {
+	pool, v := pooled(sn, a)
+	if v == allowed {
+		v = s.admits(p, n, q, pool)
+	}
+	if v != allowed {
 		return v
 	}
 	if mine != nil && mine.Addr != 0 {
@@ -95,17 +120,17 @@ func (s *server) judge(p *policy.Policy, n *policy.Network, q *request, a dhcp4.
 
 // pooled looks at the ranges that the configuration has for a's subnet: it does not ask
 // the tables that the server looks addresses up in.
-func pooled(sn *policy.Subnet, a dhcp4.Addr) verdict {
+func pooled(sn *policy.Subnet, a dhcp4.Addr) (*policy.Pool, verdict) {
 	for _, p := range sn.Pools {
 		switch {
 		case !p.Range.Contains(a):
 		case slices.ContainsFunc(p.Exclude, func(e dhcp4.Range) bool { return e.Contains(a) }):
-			return neverOffered
+			return p, neverOffered
 		default:
-			return allowed
+			return p, allowed
 		}
 	}
-	return noPool
+	return nil, noPool
 }
 
 // grace is G(t) in seconds under configuration p.

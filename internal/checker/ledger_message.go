@@ -23,6 +23,9 @@ type message struct {
 	serverID dhcp4.Addr // option 54
 	lifetime uint32     // option 51
 	timed    bool       // option 51 is there
+	agent    []byte     // option 82; nil: none
+	subnet   dhcp4.Addr // option 118
+	virtual  bool       // it asks for a virtual network (RFC 6607)
 }
 
 // read takes f's message apart; it reports false for what is none.
@@ -44,6 +47,9 @@ func (m *message) read(f *trace.Frame) bool {
 	m.wanted, _ = v.Addr(dhcp4.OptDHCPRequestedAddress)
 	m.serverID, _ = v.Addr(dhcp4.OptDHCPServerIdentifier)
 	m.lifetime, m.timed = v.Uint32(dhcp4.OptDHCPLeaseTime)
+	m.agent, _ = v.Get(dhcp4.OptDHCPAgentOptions, nil)
+	m.subnet, _ = v.Addr(dhcp4.OptSubnetSelection)
+	m.virtual = v.Has(optVirtualSubnet)
 	return true
 }
 
@@ -65,7 +71,7 @@ const (
 	unsure                 // names a server that may have been us
 	selecting              // names us
 	initReboot             // names an address only
-	renewing               // ciaddr, by unicast
+	renewing               // ciaddr, by unicast, to us or to a relay agent that goes for us
 	rebinding              // ciaddr, by broadcast or through a relay agent
 )
 
@@ -97,6 +103,12 @@ type request struct {
 	rapid    bool // it has option 80
 	ucast    bool // sent to an address of the server
 	routed   bool // a unicast frame that comes from another hardware address than chaddr
+
+	brought  []byte     // option 82, believed or not
+	subnet   dhcp4.Addr // option 118
+	virtual  bool
+	override dhcp4.Addr // the server identifier that its relay agent wants (RFC 5107)
+	classes  classBook
 
 	pol *policy.Policy  // in force when it came
 	net *policy.Network // its scope then; nil: none, or not known
@@ -140,11 +152,12 @@ func (s *server) received(e *trace.Entry, m *message) *request {
 	}
 	f := m.frame
 	q := &request{at: s.here(e), m: s.l.m, frame: f, kind: m.kind, xid: m.xid, who: m.who, wanted: m.wanted,
-		ciaddr: m.ciaddr, giaddr: m.giaddr, serverID: m.serverID, pol: s.pol}
+		ciaddr: m.ciaddr, giaddr: m.giaddr, serverID: m.serverID, brought: m.agent, subnet: m.subnet, virtual: m.virtual, pol: s.pol}
 	q.rapid = m.kind == dhcp4.Discover && m.view.Has(dhcp4.OptRapidCommit)
 	q.ucast = f.Dst != dhcp4.Broadcast && !f.DstMAC.IsMulticast()
 	q.routed = !f.DstMAC.IsMulticast() && string(f.SrcMAC[:]) != string(m.who.hw)
 	q.net = s.scope(q)
+	s.identify(q)
 	if m.kind == dhcp4.Request {
 		s.formOf(q)
 	}
@@ -160,12 +173,12 @@ func (s *server) formOf(q *request) {
 		q.target = q.ciaddr
 	}
 	switch {
-	case q.serverID != 0 && !s.named(q.serverID):
+	case q.serverID != 0 && !s.named(q.serverID) && q.serverID != q.override:
 		q.form = foreign
-	case q.serverID != 0 && !s.isOurs(q.serverID):
+	case q.serverID != 0 && !s.isOurs(q.serverID) && q.serverID != q.override:
 		q.form = unsure
 	case q.target == 0:
-	case q.ciaddr != 0 && q.ucast && q.giaddr == 0:
+	case q.ciaddr != 0 && (q.ucast && q.giaddr == 0 || q.giaddr != 0 && cameByUnicast(q.who.agent)):
 		q.form = renewing
 	case q.ciaddr != 0:
 		q.form = rebinding
@@ -174,30 +187,6 @@ func (s *server) formOf(q *request) {
 	default:
 		q.form = initReboot
 	}
-}
-
-// scope finds the network of q: by giaddr, by ciaddr of a unicast renewal, by the
-// interface it came in by. It is nil where there is none or the trace does not tell.
-func (s *server) scope(q *request) *policy.Network {
-	if s.pol == nil {
-		return nil
-	}
-	if q.giaddr != 0 {
-		sn := s.pol.SubnetOf(q.giaddr)
-		if sn == nil || !q.giaddr.IsUnicastHost() || s.isOwn(q.giaddr) {
-			return nil
-		}
-		if r := sn.Prefix.Range(); sn.Prefix.Bits <= 30 && (q.giaddr == r.First || q.giaddr == r.Last) {
-			return nil
-		}
-		return sn.Network
-	}
-	if q.ucast && q.ciaddr != 0 {
-		if sn := s.pol.SubnetOf(q.ciaddr); sn != nil {
-			return sn.Network
-		}
-	}
-	return s.networkOfLink(q.frame)
 }
 
 // networkOfLink is the network of the interface that f came in by, or nil.

@@ -186,12 +186,12 @@ func (s *server) heard(q *request) {
 	case dhcp4.Request:
 		s.offers.answeredBy(s, q)
 	case dhcp4.Release:
-		if q.ciaddr != 0 && q.frame.Src == q.ciaddr && s.isOurs(q.serverID) && s.comesFrom(q) {
+		if q.ciaddr != 0 && (q.frame.Src == q.ciaddr || q.giaddr != 0) && s.names(q) && s.comesFrom(q) {
 			s.leave(q, q.ciaddr)
 		}
 	case dhcp4.Decline:
 		s.declineM = q.m
-		if s.isOurs(q.serverID) && q.wanted != 0 && (q.net == nil || q.net.Contains(q.wanted) != nil) {
+		if s.names(q) && q.wanted != 0 && (q.net == nil || q.net.Contains(q.wanted) != nil) {
 			s.leave(q, q.wanted)
 			s.declines[q.wanted] = q
 		}
@@ -209,6 +209,11 @@ func (s *server) leave(q *request, a dhcp4.Addr) {
 	if r := s.records[a]; r != nil && r.now != nil && same(s.pol, identOf(r.now), q.who, a) {
 		r.leaving = true
 	}
+}
+
+// names reports whether q's server identifier is one of s.
+func (s *server) names(q *request) bool {
+	return s.isOurs(q.serverID) || q.serverID != 0 && q.serverID == q.override
 }
 
 // comesFrom reports whether a RELEASE came in where its client can be: on the link of

@@ -1,6 +1,8 @@
 package checker
 
 import (
+	"slices"
+
 	"lessor/dhcp4"
 	"lessor/internal/trace"
 )
@@ -11,6 +13,10 @@ type addresses struct{}
 
 func (*addresses) entry(c *Checker, _ *trace.Entry) {
 	p := c.ledger.reply
+	if p != nil && len(p.others) > 0 && !slices.ContainsFunc(p.others, p.server.mayAnswer) {
+		c.breach("I11", "%v is answered, and nobody knows its relay agent %s", p.who, p.request.giaddr)
+		return
+	}
 	if p == nil || p.addr == 0 || p.msg.kind != dhcp4.Offer && p.msg.kind != dhcp4.Ack || len(p.others) == 0 {
 		return
 	}
@@ -33,6 +39,10 @@ func (*addresses) entry(c *Checker, _ *trace.Entry) {
 		c.breach("I10", "%s is %s to %v, and must never be given out", p.addr, what, p.who)
 	case reservedOther:
 		c.breach("I9", "%s is %s to %v, and is reserved for another client", p.addr, what, p.who)
+	case guarded:
+		c.breach("I11", "%s is %s to %v, and its pool is for other classes", p.addr, what, p.who)
+	case refused:
+		c.breach("I11", "%s is %s to %v, which is in the class DROP", p.addr, what, p.who)
 	}
 }
 
@@ -47,7 +57,7 @@ func (s *server) verdictOn(q *request, a dhcp4.Addr) verdict {
 	}
 	n := q.net
 	if q.pol != s.pol {
-		if v := s.judge(q.pol, n, q, a); v == allowed || v == reservedElse {
+		if v := s.judge(q.pol, n, q, a); v == allowed || v == reservedElse || v == inDoubt {
 			return allowed
 		}
 		if n = s.scope(q); n == nil {
@@ -55,7 +65,7 @@ func (s *server) verdictOn(q *request, a dhcp4.Addr) verdict {
 		}
 	}
 	v := s.judge(s.pol, n, q, a)
-	if v == reservedElse {
+	if v == reservedElse || v == inDoubt {
 		return allowed
 	}
 	return v

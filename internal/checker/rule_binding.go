@@ -73,7 +73,7 @@ func (r *bindings) client(c *Checker, e *trace.Entry, b *trace.Client) {
 		}
 		u = &use{host: c.ledger.host, addr: b.Addr, asked: e.T - max(0, c.ledger.m-b.Start), end: b.End, configured: u != nil && u.configured && u.addr == b.Addr}
 		r.byHost[u.host] = u
-		r.accept(c, u, ident{1, b.MAC[:], b.ClientID})
+		r.accept(c, u, ident{htype: 1, hw: b.MAC[:], id: b.ClientID})
 		r.byAddr[u.addr] = append(r.byAddr[u.addr], u)
 	case trace.ClientConfigure:
 		if u != nil && u.addr == b.Addr {

@@ -54,8 +54,13 @@ func (s *server) lifetimeOf(q *request, a dhcp4.Addr) (t uint32, ok bool) {
 	default:
 		l = sn.Lifetimes
 	}
+	for i := range s.pol.Classes {
+		if s.pol.Classes[i].Lifetimes != (policy.Lifetimes{}) {
+			return 0, false // which class counts is not judged
+		}
+	}
 	var m message
-	if !m.read(q.frame) {
+	if !m.read(q.frame) || m.view.Has(dhcp4.OptClientSystem) {
 		return 0, false
 	}
 	if m.timed {

@@ -26,7 +26,7 @@ func (*pools) entry(c *Checker, e *trace.Entry) {
 			}
 		}
 	case *trace.Happened:
-		if b.Event.Kind == core.EventDrop && b.Event.Reason == core.PoolFull && len(c.ledger.dropped) > 0 {
+		if b.Event.Kind == core.EventDrop && (b.Event.Reason == core.PoolFull || b.Event.Reason == core.NoPoolForClient) && len(c.ledger.dropped) > 0 {
 			full(c, c.ledger.host.server)
 		}
 	}

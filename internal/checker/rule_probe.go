@@ -91,5 +91,9 @@ func (s *server) checkable(a dhcp4.Addr) bool {
 		return true
 	}
 	sn := s.pol.SubnetOf(a)
-	return sn != nil && (pooled(sn, a) == allowed || sn.Network.ReservedBy(a) != nil)
+	if sn == nil {
+		return false
+	}
+	_, v := pooled(sn, a)
+	return v == allowed || sn.Network.ReservedBy(a) != nil
 }

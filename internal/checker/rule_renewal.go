@@ -120,7 +120,8 @@ func (r *renewals) reply(c *Checker, p *reply) {
 // wrongSilence are the reasons for silence that a holder's request must not meet. The
 // others are those of frames that cannot be read or trusted, and of a failing store.
 var wrongSilence = []core.Reason{core.ForeignServer, core.NoAddress, core.NotOurServerID, core.NotHolder, core.NoRecord,
-	core.NotAuthoritative, core.PoolFull, core.RateLimited, core.ProbePending, core.NoCheck, core.NoReplyPath}
+	core.NotAuthoritative, core.UnknownRelay, core.VirtualSubnet, core.NoSubnet, core.ClassDrop, core.PoolFull, core.NoPoolForClient,
+	core.NewRateLimit, core.AddressLimit, core.RateLimited, core.ProbePending, core.NoCheck, core.NoReplyPath}
 
 // dropped judges the drop of a holder's request.
 func (r *renewals) dropped(c *Checker, s *server, ev *core.Event) {

@@ -31,16 +31,18 @@ type clientHost struct {
 	asleep bool
 	off    bool
 
-	file   leaseFile
-	lease  client.Lease
-	has    bool
-	config dhcp4.Prefix // on the interface
-	end    int64        // when the kernel takes it off, CLOCK_BOOTTIME
+	booting bool      // its ROM runs, and not its system
+	kept    leaseFile // of the system meanwhile
+	file    leaseFile
+	lease   client.Lease
+	has     bool
+	config  dhcp4.Prefix // on the interface
+	end     int64        // when the kernel takes it off, CLOCK_BOOTTIME
 }
 
 func newClientHost(w *world, p *ClientPlan) *clientHost {
 	c := &clientHost{w: w, plan: p, clock: newClocks(w.plan.Seed, p.Name, p.Clock), rule: link.ClientRule, armed: never}
-	c.nic = &nic{w: w, host: p.Name, seg: w.segments[p.Segment], id: 2, mac: p.MAC, carrier: true, take: c.arrived}
+	c.nic = &nic{w: w, host: p.Name, seg: w.segments[p.Segment], id: 2, mac: p.MAC, carrier: true, client: true, take: c.arrived}
 	c.nic.seg.nics = append(c.nic.seg.nics, c.nic)
 	return c
 }
@@ -57,7 +59,8 @@ func (c *clientHost) start() {
 		return
 	}
 	c.life++
-	memory, problem := run.DecodeLeases(c.file.text(), &c.plan.Config, c.clock.boot, c.now())
+	conf := c.settings()
+	memory, problem := run.DecodeLeases(c.file.text(), conf, c.clock.boot, c.now())
 	if problem != "" {
 		c.w.note(c.plan.Name, "%s", problem)
 	}
@@ -70,13 +73,13 @@ func (c *clientHost) start() {
 	if c.plan.Plain {
 		c.m = newPlain(c.plan.MAC, d, memory)
 	} else {
-		c.m = client.New(c.plan.Config, secret, memory)
+		c.m = client.New(*conf, secret, memory)
 	}
 	start := &trace.Client{What: trace.ClientStart, Ours: !c.plan.Plain, MAC: c.plan.MAC, ClientID: c.identifier()}
-	if t := c.plan.Config.Probe; c.plan.Config.Detection == client.DetectProbe && !c.plan.Plain {
+	if t := conf.Probe; conf.Detection == client.DetectProbe && !c.plan.Plain {
 		if t == (client.ProbeTimes{}) {
 			t = client.RFC5227
-			if c.plan.Config.Fast {
+			if conf.Fast {
 				t = client.Quick
 			}
 		}
@@ -89,18 +92,20 @@ func (c *clientHost) start() {
 	c.arm()
 }
 
+// settings are those of what runs: the system's client, or that of the ROM.
+func (c *clientHost) settings() *client.Config {
+	if c.booting {
+		return c.plan.ROM
+	}
+	return &c.plan.Config
+}
+
 // identifier is what the client sends as option 61.
 func (c *clientHost) identifier() []byte {
 	if c.plan.Plain {
 		return nil
 	}
-	switch c.plan.Config.Identifier {
-	case client.IdentifierMAC:
-		return append([]byte{1}, c.plan.MAC[:]...)
-	case client.IdentifierFixed:
-		return c.plan.Config.ClientID
-	}
-	return nil
+	return identifierOf(c.settings(), c.plan.MAC)
 }
 
 func (c *clientHost) link() wire.Link {
@@ -332,6 +337,26 @@ func (c *clientHost) wakeUp() {
 	c.arm()
 }
 
+// boot runs the machine's ROM for d, and then its system again. The ROM remembers nothing.
+func (c *clientHost) boot(d int64) {
+	if c.plan.ROM == nil || c.booting || c.off || c.asleep {
+		return
+	}
+	c.powerOff()
+	c.booting, c.kept, c.file = true, c.file, leaseFile{}
+	c.w.after(second, func() { c.powerOn(0) })
+	c.w.after(second+d, c.booted)
+}
+
+func (c *clientHost) booted() {
+	if !c.booting {
+		return
+	}
+	c.powerOff()
+	c.booting, c.file = false, c.kept
+	c.w.after(second, func() { c.powerOn(0) })
+}
+
 // carrier plugs the cable in or out.
 func (c *clientHost) carrier(on bool) {
 	if c.nic.carrier == on {
@@ -362,6 +387,7 @@ func (c *clientHost) move(to int) {
 // mend ends every fault of the host.
 func (c *clientHost) mend() {
 	c.wakeUp()
+	c.booted()
 	c.powerOn(0)
 	c.carrier(true)
 	if c.w.now > c.plan.Start {
@@ -403,6 +429,8 @@ func (c *clientHost) step(p *Step) {
 		c.w.after(p.For, func() { c.carrier(true) })
 	case StepMove:
 		c.move(p.N)
+	case StepBoot:
+		c.boot(p.For)
 	case StepRenew:
 		c.handle(client.Input{Kind: client.InputRenew})
 	case StepRebind:

@@ -33,13 +33,6 @@ func Draw(seed uint64, s *Scenario) *Plan {
 	return d.p
 }
 
-// canonical is the scenario's content: its name and comment change no plan.
-func (s *Scenario) canonical() string {
-	c := *s
-	c.Name, c.Idea = "", ""
-	return fmt.Sprintf("%v", c)
-}
-
 // drawer is a plan in the making.
 type drawer struct {
 	s *Scenario
@@ -50,6 +43,7 @@ type drawer struct {
 	base      uint32 // the same, but finite
 	shortest  uint32 // that any configuration of the run gives
 	perClient []int  // the segment of each client
+	shared    []bool // the segments that have two subnets
 	confs     []*conf
 	powered   []bool // servers whose power is cut: their wall clocks are never behind
 	wallOK    []bool // clients whose wall clocks may be wrong; the others may lose power
@@ -107,8 +101,9 @@ func (d *drawer) network() {
 	p.Segments = int(d.in(s.Segments))
 	p.Net = NetPlan{Loss: uint32(d.swarm(s.Loss)), Copy: uint32(d.swarm(s.Copies)), Late: uint32(d.swarm(s.Late)), Damage: uint32(d.swarm(s.Damage)),
 		Base: [2]int64{d.log(20_000, 1_000_000), d.log(1_000_000, 50_000_000)}}
+	d.networks()
 	for i := range d.perClient {
-		d.perClient[i] = int(d.n(int64(p.Segments)))
+		d.perClient[i] = int(d.n(int64(d.segments())))
 	}
 	if d.p.Segments > 0 && d.s.Hostile.Most > 0 {
 		for i := range d.in(s.Stations) {
@@ -125,6 +120,7 @@ func (d *drawer) servers() {
 	if d.word(d.s.Probation) == "short" {
 		probation = d.log(5, 600)
 	}
+	classes := d.share(d.s.Nets.Classes)
 	for i := range n {
 		sp := ServerPlan{Name: fmt.Sprintf("s%d", i+1), Latency: [2]int64{d.log(50_000, 1_000_000), d.log(1_000_000, 30_000_000)}, Batch: d.half()}
 		if store == "pebble" {
@@ -140,14 +136,22 @@ func (d *drawer) servers() {
 		case "more":
 			c.grace = int64(lease.Grace(longest)) + d.log(1, 60)
 		}
-		for seg := range d.p.Segments {
-			sp.Addrs = append(sp.Addrs, dhcp4.Prefix{Addr: addrIn(seg, 1+i), Bits: 24})
+		for seg := range d.segments() {
+			if seg < d.p.Segments {
+				sp.Addrs = append(sp.Addrs, dhcp4.Prefix{Addr: addrIn(seg, 1+i), Bits: 24})
+			}
 			c.subnets = append(c.subnets, subnetConf{pools: d.pools(seg, i, n)})
 		}
+		c.direct, c.classes = d.p.Segments, classes
+		if classes {
+			d.guards(c)
+		}
+		c.trusted = len(d.p.Snoops) > 0 && d.half()
 		d.limits(c)
 		d.confs = append(d.confs, c)
 		d.p.Servers = append(d.p.Servers, sp)
 	}
+	d.attach()
 	d.powered = make([]bool, n)
 	for i := range d.powered {
 		d.powered[i] = d.s.Count("power").Most > 0 && (d.s.Count("wall-step").Most == 0 || d.half())
@@ -206,6 +210,9 @@ func (d *drawer) clients() {
 		if wrong {
 			c.Clock.Offset = (1 - 2*d.n(2)) * d.log(second, 20*365*day)
 		}
+		if d.share(d.s.Nets.ROM) && !c.Plain && !wrong {
+			c.ROM = d.rom(i)
+		}
 		d.wallOK = append(d.wallOK, wrong)
 		d.p.Clients = append(d.p.Clients, c)
 	}
@@ -236,6 +243,9 @@ func (d *drawer) clientConfig(i int) (c client.Config) {
 	}
 	if d.n(4) == 0 {
 		c.Lifetime = uint32(max(1, d.log(int64(d.base)/4, int64(d.base)*4)))
+	}
+	if d.s.Nets.Classes.Most > 0 {
+		c.VendorClass = d.word([]string{"", "phone-7", "phone-9", "pc"})
 	}
 	if d.n(3) == 0 {
 		c.SelectTimeout = d.between(second/2, 3*second)

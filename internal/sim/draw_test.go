@@ -90,6 +90,9 @@ func checkSteps(t *testing.T, s *Scenario, p *Plan) {
 	for _, h := range p.Clients {
 		hosts[h.Name] = true
 	}
+	for _, h := range p.Relays {
+		hosts[h.Name] = true
+	}
 	for i := range p.Hostiles {
 		hosts[hostileName(i)] = true
 	}

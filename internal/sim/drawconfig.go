@@ -8,6 +8,7 @@ import (
 	"lessor/dhcp4"
 	"lessor/internal/client"
 	"lessor/internal/lease"
+	"lessor/internal/wire"
 )
 
 // The hosts of a subnet: servers from 1 on, reservations outside of pools from 10 on,
@@ -28,10 +29,16 @@ type conf struct {
 	match, authoritative bool
 	rapid, broadcastNak  bool
 	router, routerInPool bool // option 3 names the server, or the last address of a pool, which nobody may have then
+	direct               int  // of the subnets, on an interface; the others are behind relay agents
+	trusted              bool // option 82 of direct clients is believed
+	classes, drop        bool
+	relays               []dhcp4.Addr // known agents outside of all subnets
 	subnets              []subnetConf
 }
 
+// subnetConf is the network of a segment: one subnet, or with pools in a second one two.
 type subnetConf struct {
+	relay        dhcp4.Addr // an agent outside of all subnets that stands for it; 0: none
 	pools        []poolConf
 	reservations []reservationConf
 }
@@ -40,17 +47,20 @@ type poolConf struct {
 	dhcp4.Range
 	exclude dhcp4.Addr // 0: none
 	valid   uint32     // 0: not set
+	guard   string     // the class that it is for, "": all
 }
 
 type reservationConf struct {
-	client int // index in Plan.Clients
-	hw, id bool
-	addr   dhcp4.Addr
-	valid  uint32
+	client          int // index in Plan.Clients
+	hw, id          bool
+	circuit, remote string // "": not by it
+	addr            dhcp4.Addr
+	valid           uint32
 }
 
 func (c *conf) clone() *conf {
 	n := *c
+	n.relays = slices.Clone(n.relays)
 	n.subnets = slices.Clone(c.subnets)
 	for i := range n.subnets {
 		n.subnets[i].pools = slices.Clone(n.subnets[i].pools)
@@ -71,6 +81,9 @@ func (d *drawer) pools(seg, i, servers int) []poolConf {
 	size := min(max((clients*1000+ratio/2)/ratio/int64(servers), 1), poolRoom/2)
 	first := addrIn(seg, firstPool+i*poolRoom)
 	p := poolConf{Range: dhcp4.Range{First: first, Last: first + dhcp4.Addr(size-1)}}
+	if d.shared[seg] {
+		return d.poolsOfTwo(p, seg, size)
+	}
 	if size >= 3 && d.n(4) == 0 {
 		p.exclude = first + dhcp4.Addr(d.n(size))
 		p.Last++
@@ -84,6 +97,23 @@ func (d *drawer) pools(seg, i, servers int) []poolConf {
 		return []poolConf{p, q}
 	}
 	return []poolConf{p}
+}
+
+// poolsOfTwo gives the second subnet of a shared network a part of its addresses.
+func (d *drawer) poolsOfTwo(p poolConf, seg int, size int64) []poolConf {
+	q := p
+	q.First += secondOf << 8
+	if size < 2 {
+		q.Last = q.First
+		return []poolConf{p, q}
+	}
+	n := dhcp4.Addr(d.between(1, size-1))
+	p.Last = p.First + n - 1
+	q.Last = q.First + dhcp4.Addr(size) - n - 1
+	if d.n(3) == 0 {
+		q.valid = d.another(d.base)
+	}
+	return []poolConf{p, q}
 }
 
 // another is a lifetime near t that every configuration of the run allows: between half of
@@ -127,6 +157,9 @@ func (d *drawer) addReservation(c *conf, server int) bool {
 		r.id = d.half()
 		r.hw = !r.id || d.half()
 	}
+	if len(d.s.Nets.Keys) > 1 {
+		d.keysFor(&r, k)
+	}
 	if d.n(4) == 0 && c.valid != lease.Infinite {
 		r.valid = d.another(d.base)
 	}
@@ -150,70 +183,6 @@ func (d *drawer) freeForReservation(s *subnetConf, seg, server, k int) dhcp4.Add
 	return a
 }
 
-// yaml is the text of the configuration; clients are those of the plan.
-func (c *conf) yaml(clients []ClientPlan) string {
-	var b strings.Builder
-	var names []string
-	for i := range c.subnets {
-		names = append(names, fmt.Sprintf("eth%d", i))
-	}
-	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	life := func(indent, key string, s uint32) {
-		switch s {
-		case 0:
-		case lease.Infinite:
-			line("%s%s: infinite", indent, key)
-		default:
-			line("%s%s: %d", indent, key, s)
-		}
-	}
-	line("interfaces: [%s]", strings.Join(names, ", "))
-	life("", "valid-lifetime", c.valid)
-	life("", "min-valid-lifetime", c.min)
-	life("", "max-valid-lifetime", c.max)
-	if c.grace > 0 {
-		line("lease-grace: %d", c.grace)
-	}
-	line("decline-probation-period: %d\noffer-lifetime: %d\nconflict-check: %s", c.probation, c.offer, c.check)
-	line("match-client-id: %t\nauthoritative: %t\nrapid-commit: %t", c.match, c.authoritative, c.rapid)
-	if c.broadcastNak {
-		line("nak-delivery: broadcast")
-	}
-	line("subnets:")
-	for seg := range c.subnets {
-		c.subnets[seg].yaml(line, life, seg, c.routerOf(seg), clients)
-	}
-	return b.String()
-}
-
-// yaml writes the subnet on segment seg.
-func (s *subnetConf) yaml(line func(string, ...any), life func(indent, key string, s uint32), seg int, router dhcp4.Addr, clients []ClientPlan) {
-	line("  - subnet: %s/24\n    pools:", addrIn(seg, 0))
-	for _, p := range s.pools {
-		line("      - pool: %s", p.Range)
-		if p.exclude != 0 {
-			line("        exclude: [%s]", p.exclude)
-		}
-		life("        ", "valid-lifetime", p.valid)
-	}
-	if router != 0 {
-		line("    options: {routers: %s}", router)
-	}
-	if len(s.reservations) > 0 {
-		line("    reservations:")
-	}
-	for _, r := range s.reservations {
-		line("      - ip-address: %s", r.addr)
-		if r.hw {
-			line("        hw-address: %q", colons(clients[r.client].MAC[:]))
-		}
-		if r.id {
-			line("        client-id: %q", colons(clients[r.client].identifier()))
-		}
-		life("        ", "valid-lifetime", r.valid)
-	}
-}
-
 // routerOf is the router of segment seg that option 3 names, 0 for none.
 func (c *conf) routerOf(seg int) dhcp4.Addr {
 	p := c.subnets[seg].pools[0]
@@ -227,12 +196,14 @@ func (c *conf) routerOf(seg int) dhcp4.Addr {
 }
 
 // identifier is what the client sends as option 61, nil for none.
-func (c *ClientPlan) identifier() []byte {
-	switch c.Config.Identifier {
+func (c *ClientPlan) identifier() []byte { return identifierOf(&c.Config, c.MAC) }
+
+func identifierOf(c *client.Config, mac wire.MAC) []byte {
+	switch c.Identifier {
 	case client.IdentifierMAC:
-		return append([]byte{1}, c.MAC[:]...)
+		return append([]byte{1}, mac[:]...)
 	case client.IdentifierFixed:
-		return c.Config.ClientID
+		return c.ClientID
 	}
 	return nil
 }

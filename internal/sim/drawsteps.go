@@ -60,8 +60,11 @@ func (d *drawer) client() string    { return d.p.Clients[d.n(int64(len(d.p.Clien
 func (d *drawer) nic() int          { return int(d.n(int64(d.p.Segments))) }
 func (d *drawer) boundaries() int64 { return d.n(2) * d.log(1, 40) }
 
-// anyHost is a server in half of the throws.
+// anyHost is a server in half of the throws, or nearly where there are routers.
 func (d *drawer) anyHost() string {
+	if n := len(d.p.Relays); n > 0 && d.n(4) == 0 {
+		return d.p.Relays[d.n(int64(n))].Name
+	}
 	if d.half() {
 		return d.p.Servers[d.server()].Name
 	}
@@ -115,6 +118,8 @@ func (d *drawer) step(key string) Step {
 		return s
 	case "partition", "link-down", "move":
 		return d.linkStep(key, s)
+	case "relay-stop", "relay-power":
+		return d.relayStep(key, s)
 	}
 	return d.clientStep(key, s)
 }
@@ -142,16 +147,32 @@ func (d *drawer) linkStep(key string, s Step) Step {
 		return d.during(s, second, max(int64(d.base)*second, 300*second))
 	case "link-down":
 		s.Kind, s.Host = StepLinkDown, d.anyHost()
-		if s.Host[0] == 's' {
+		switch s.Host[0] {
+		case 's':
 			s.N = d.nic()
+		case 'r':
+			s.N = int(d.n(3))
 		}
 		return d.during(s, second/2, 300*second)
 	}
-	if d.p.Segments < 2 {
+	if d.segments() < 2 {
 		return Step{}
 	}
-	s.Kind, s.Host, s.N = StepMove, d.client(), d.nic()
+	s.Kind, s.Host, s.N = StepMove, d.client(), int(d.n(int64(d.segments())))
 	return s
+}
+
+// relayStep restarts an agent, or the router that it runs on.
+func (d *drawer) relayStep(key string, s Step) Step {
+	n := len(d.p.Relays)
+	if n == 0 {
+		return Step{}
+	}
+	s.Kind, s.Host = StepStop, d.p.Relays[d.n(int64(n))].Name
+	if key == "relay-power" {
+		s.Kind = StepPower
+	}
+	return d.during(s, second/10, 300*second)
 }
 
 func (d *drawer) clientStep(key string, s Step) Step {
@@ -164,6 +185,12 @@ func (d *drawer) clientStep(key string, s Step) Step {
 			return d.during(s, second, 600*second)
 		}
 		return s
+	case "boot":
+		if d.p.Clients[i].ROM == nil {
+			return Step{}
+		}
+		s.Kind = StepBoot
+		return d.during(s, 10*second, max(int64(d.base)*second, 60*second))
 	case "client-kill":
 		s.Kind = []StepKind{StepKill, StepStop}[d.n(2)]
 		return d.during(s, second/10, 600*second)
@@ -209,7 +236,12 @@ func (d *drawer) wallSteps() {
 }
 
 // poolAddr is an address of a pool of server i.
-func (d *drawer) poolAddr(i int) dhcp4.Addr { return d.poolAddrOn(i, d.nic()) }
+func (d *drawer) poolAddr(i int) dhcp4.Addr { return d.poolAddrOn(i, int(d.n(int64(d.segments())))) }
+
+// networked reports whether there is something about networks to change.
+func (d *drawer) networked() bool {
+	return d.confs[0].classes || len(d.p.Snoops) > 0 || len(d.s.Nets.Keys) > 1
+}
 
 func (d *drawer) poolAddrOn(i, seg int) dhcp4.Addr {
 	s := d.confs[i].subnets[seg]
@@ -279,7 +311,12 @@ func (d *drawer) bad(c *conf) string {
 // changed is c with one thing changed, or the configuration of the start.
 func (d *drawer) changed(c *conf, k int) *conf {
 	c = c.clone()
-	s := &c.subnets[d.nic()]
+	seg := int(d.n(int64(len(c.subnets))))
+	if d.networked() && d.n(3) == 0 {
+		d.changedNetwork(c, seg)
+		return c
+	}
+	s := &c.subnets[seg]
 	p := &s.pools[d.n(int64(len(s.pools)))]
 	switch d.n(9) {
 	case 0: // smaller

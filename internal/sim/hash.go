@@ -51,6 +51,10 @@ func (w *world) hashEntry(e *trace.Entry) {
 		v := &x.Event
 		b = num(b, int64(v.Kind), int64(v.Type), int64(v.Reason), int64(v.Addr), int64(v.XID))
 		b = append(append(b, v.HW...), v.ClientID...)
+	case *trace.Relaying:
+		for _, q := range x.Ports {
+			b = num(b, int64(q.Link), int64(q.GIAddr))
+		}
 	case *trace.Counts:
 		b = num(b, int64(x.Bindings), int64(x.Offers), int64(x.Changes), int64(x.Replies))
 		for i := range x.Pools {

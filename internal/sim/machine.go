@@ -226,6 +226,9 @@ func (w *world) step(p *Step) {
 	if c := w.client(p.Host); c != nil {
 		c.step(p)
 	}
+	if r := w.relay(p.Host); r != nil {
+		r.step(p)
+	}
 }
 
 func (s *serverHost) step(p *Step) {

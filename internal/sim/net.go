@@ -14,8 +14,9 @@ const mtu = 1500
 
 // segment is a broadcast domain.
 type segment struct {
-	name string
-	nics []*nic // in the order of the plan
+	name   string
+	nics   []*nic // in the order of the plan
+	snoops bool   // its switch puts option 82 into what clients broadcast
 }
 
 // nic is a network card and what the kernel behind it does by itself: it answers ARP
@@ -31,6 +32,7 @@ type nic struct {
 	addrs   []dhcp4.Prefix
 	times   map[uint64]uint64 // how often a frame was sent, by frameKey
 	ipID    uint16
+	client  bool
 	take    func(frame []byte) // gives a frame to the program, nil for none
 }
 
@@ -68,15 +70,11 @@ func (n *nic) up() bool { return n.carrier && !n.off }
 // send sends a DHCP message as the kernel would: a raw frame as it is, anything else to
 // whoever answers for its destination.
 func (n *nic) send(s wire.Send) {
+	found := true // else the kernel asks by ARP in vain
 	if !s.Raw {
-		mac, ok := n.owner(s.Dst)
-		switch {
-		case s.Dst == dhcp4.Broadcast:
-			mac = wire.BroadcastMAC
-		case !ok:
-			return
+		if s.MAC, found = n.nextHop(s.Dst); s.Dst == dhcp4.Broadcast {
+			s.MAC, found = wire.BroadcastMAC, true
 		}
-		s.MAC = mac
 	}
 	n.ipID++
 	frame := link.AppendFrame(make([]byte, 0, 42+len(s.Data)), n.mac, n.ipID, &s)
@@ -84,6 +82,12 @@ func (n *nic) send(s wire.Send) {
 		SrcPort: s.SrcPort, DstPort: s.DstPort, Payload: frame[42 : 42+len(s.Data)]}
 	n.w.emit(n.host, f)
 	n.w.stats.Messages++
+	if !found {
+		return
+	}
+	if n.seg.snoops && n.client && s.Dst == dhcp4.Broadcast && s.DstPort == dhcp4.ServerPort {
+		frame = n.snooped(&s)
+	}
 	n.transmit(frame)
 }
 
@@ -93,9 +97,9 @@ func (n *nic) sendARP(a wire.ARP) {
 	n.transmit(frame)
 }
 
-// sendEcho sends an ICMP echo message to whoever on the segment has its destination.
+// sendEcho sends an ICMP echo message to whoever has its destination, or leads there.
 func (n *nic) sendEcho(m wire.Echo) {
-	if mac, ok := n.owner(m.Dst); ok {
+	if mac, ok := n.nextHop(m.Dst); ok {
 		n.ipID++
 		n.transmit(link.AppendEchoFrame(nil, n.mac, mac, n.ipID, &m))
 	}

@@ -22,7 +22,10 @@ type Plan struct {
 	Servers  []ServerPlan
 	Clients  []ClientPlan
 	Hostiles []wire.MAC // stations that only Steps make speak
-	Segments int        // broadcast domains; 0 is the first
+	Relays   []RelayPlan
+	Segments int   // broadcast domains that the servers are on; 0 is the first
+	Far      int   // further ones, behind relay agents; their numbers go on from Segments
+	Snoops   []int // segments whose switch puts option 82 into what clients broadcast
 	Net      NetPlan
 	Steps    []Step // in order of At
 	Heal     int64  // from then on nothing goes wrong any more, and L1 to L4 must come true
@@ -61,6 +64,31 @@ type ClientPlan struct {
 	Plain   bool
 	Config  client.Config
 	Clock   ClockPlan
+
+	// ROM is what the machine's network boot asks with before its system runs (StepBoot): the
+	// same card in another name. Nil: it has none.
+	ROM *client.Config
+}
+
+// RelayPlan is a router between segments on which a relay agent runs: eth0 is towards the
+// servers, the others have clients.
+type RelayPlan struct {
+	Name       string
+	Up         int          // the segment of eth0
+	Addr       dhcp4.Prefix // of eth0
+	Ports      []RelayPort  // eth1, eth2, …
+	Servers    []dhcp4.Addr
+	SourcePort uint16 // of what it sends to servers; 0: 67
+}
+
+// RelayPort is an interface of a router with clients.
+type RelayPort struct {
+	Segment   int
+	Addrs     []dhcp4.Prefix
+	GIAddr    dhcp4.Addr // 0: the first of Addrs; else an address of the router besides
+	Selection bool       // link selection and server identifier override
+	CircuitID string     // templates
+	RemoteID  string
 }
 
 // ClockPlan is how a host's clocks begin: the wall clock's error in nanoseconds, and the
@@ -113,6 +141,7 @@ const (
 	StepRenew
 	StepRebind
 	StepGiveUp // lessor client release, and renew after For
+	StepBoot   // the machine boots: its ROM has an address for For, then its system starts
 
 	// A hostile station (Host is hostileName of its index in Hostiles) sends Size frames like
 	// Forge within For.

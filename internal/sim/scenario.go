@@ -29,6 +29,8 @@ type Scenario struct {
 	Hostile                    Span    // bursts of forged frames in a run
 	Burst                      Span    // frames in one
 
+	Nets Networks
+
 	Store, Check, Grace, Probation, MatchID, Authoritative, RapidCommit, Identifiers, Detection, Forge []string // one of each is drawn
 }
 
@@ -51,7 +53,7 @@ func usualScenario() *Scenario {
 		Store: []string{"model"}, Check: []string{"arp"}, Grace: []string{"auto"}, Probation: []string{"day"},
 		MatchID: []string{"yes"}, Authoritative: []string{"yes"}, RapidCommit: []string{"no"},
 		Identifiers: []string{"mac", "none", "fixed"}, Detection: []string{"probe", "announce", "off"},
-		Forge: slices.Clone(forgeWords),
+		Forge: slices.Clone(forgeWords), Nets: usualNetworks(),
 	}
 	for _, f := range faultKeys {
 		s.Faults = append(s.Faults, Fault{Key: f.key})

@@ -55,7 +55,10 @@ var faultKeys = []struct{ key, doc string }{
 	{"client-power", "a client's machine loses power"},
 	{"client-suspend", "a client's machine sleeps"},
 	{"client-wall", "a client's wall clock is set"},
-	{"move", "a client is plugged into the other segment"},
+	{"move", "a client is plugged into another segment"},
+	{"relay-stop", "a relay agent is stopped and started again"},
+	{"relay-power", "a router with a relay agent loses power"},
+	{"boot", "a client boots: its ROM asks in another name than its system"},
 }
 
 // scenarioKeys are all keys, in the order in which they are shown.
@@ -85,6 +88,7 @@ func makeScenarioKeys() []scenarioKey {
 	for i, f := range faultKeys {
 		spans = append(spans, scenarioKey{key: f.key, doc: "in a run: " + f.doc, most: 200, span: func(s *Scenario) *Span { return &s.Faults[i].Count }})
 	}
+	spans = append(spans, networkKeys()...)
 	yesNo := []string{"yes", "no"}
 	return append(spans, []scenarioKey{
 		{key: "exchanges", doc: "about how many exchanges a run may have", least: 20, most: 1_000_000},
@@ -97,8 +101,27 @@ func makeScenarioKeys() []scenarioKey {
 		{key: "rapid-commit", doc: "as in a configuration, and asked for by some clients", words: yesNo, pick: func(s *Scenario) *[]string { return &s.RapidCommit }},
 		{key: "identifiers", doc: "what clients send as option 61", words: []string{"mac", "none", "fixed"}, pick: func(s *Scenario) *[]string { return &s.Identifiers }},
 		{key: "detection", doc: "how clients check an address before they use it", words: []string{"probe", "announce", "off"}, pick: func(s *Scenario) *[]string { return &s.Detection }},
+		{key: "reserved-by", doc: "keys of reservations: the client's own, or what its relay agent says, with its own or without", words: keyWords, pick: func(s *Scenario) *[]string { return &s.Nets.Keys }},
 		{key: "forge", doc: "what hostile stations send", words: forgeWords, pick: func(s *Scenario) *[]string { return &s.Forge }},
 	}...)
+}
+
+// networkKeys are those of relay agents, shared networks and classes.
+func networkKeys() []scenarioKey {
+	share := func(key, doc string, span func(n *Networks) *Span) scenarioKey {
+		return scenarioKey{key: key, doc: doc, as: shares, most: 100 * percent, span: func(s *Scenario) *Span { return span(&s.Nets) }}
+	}
+	return []scenarioKey{
+		{key: "relays", doc: "how many routers with a relay agent, each with one or two segments behind it", most: 3, span: func(s *Scenario) *Span { return &s.Nets.Relays }},
+		share("link-selection", "share of the agents' interfaces with link selection and server identifier override", func(n *Networks) *Span { return &n.Selection }),
+		share("named-relays", "share of the agents' interfaces with a giaddr that the configuration names", func(n *Networks) *Span { return &n.Named }),
+		share("wrong-relays", "share of the agents' interfaces with a giaddr that nobody knows", func(n *Networks) *Span { return &n.Wrong }),
+		share("source-port", "share of the agents that do not use port 67 (RFC 8357)", func(n *Networks) *Span { return &n.SourcePort }),
+		share("shared", "share of the segments that have two subnets", func(n *Networks) *Span { return &n.Shared }),
+		share("snooping", "share of the servers' segments whose switch puts in option 82, believed or not", func(n *Networks) *Span { return &n.Snoop }),
+		share("classes", "share of the seeds with client classes and pools that are for some of them", func(n *Networks) *Span { return &n.Classes }),
+		share("roms", "share of the clients that can boot from the network", func(n *Networks) *Span { return &n.ROM }),
+	}
 }
 
 // ScenarioKeys returns each key of a scenario with what it means, for people.

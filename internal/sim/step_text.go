@@ -10,7 +10,8 @@ var stepNames = [...]string{
 	StepNone: "nothing", StepKill: "kill", StepPower: "power cut", StepStop: "stop", StepSuspend: "suspend",
 	StepDiskError: "disk error", StepDiskSlow: "slow disk", StepWall: "wall clock step", StepDrift: "clock rate",
 	StepPart: "partition", StepLinkDown: "link down", StepRenumber: "renumber", StepMove: "move", StepReload: "reload",
-	StepRelease: "leases release", StepRenew: "renew", StepRebind: "rebind", StepGiveUp: "give up", StepForge: "forge",
+	StepRelease: "leases release", StepRenew: "renew", StepRebind: "rebind", StepGiveUp: "give up", StepBoot: "boot through the ROM",
+	StepForge: "forge",
 }
 
 // String names the kind of a step.

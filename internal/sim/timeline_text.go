@@ -104,6 +104,12 @@ func (t *Timeline) server(e *trace.Entry) {
 		} else {
 			t.add(e, e.Host, heavy, ToneTalk, "its store is whole again")
 		}
+	case *trace.Relaying:
+		what := "relay agent runs on " + plural(len(b.Ports), "interface")
+		if len(b.Ports) == 0 {
+			what = "no relay agent runs"
+		}
+		t.add(e, e.Host, heavy, ToneTalk, "%s", what)
 	case *trace.Override:
 		how := ""
 		if b.Immediate {

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"hash"
+	"slices"
 
 	"lessor/internal/checker"
 	"lessor/internal/lease"
@@ -27,6 +28,7 @@ type world struct {
 	servers  []*serverHost
 	clients  []*clientHost
 	hostiles []*hostile
+	relays   []*relayHost
 	policies map[string]*policy.Policy
 
 	check    *checker.Checker
@@ -99,6 +101,9 @@ func (w *world) heal() {
 	for _, s := range w.servers {
 		s.mend()
 	}
+	for _, r := range w.relays {
+		r.mend()
+	}
 	for _, c := range w.clients {
 		c.mend()
 	}
@@ -157,10 +162,22 @@ func (w *world) client(name string) *clientHost {
 	return nil
 }
 
+func (w *world) relay(name string) *relayHost {
+	for _, r := range w.relays {
+		if r.plan.Name == name {
+			return r
+		}
+	}
+	return nil
+}
+
 // build makes the hosts of the plan.
 func (w *world) build() {
-	for i := range max(w.plan.Segments, 1) {
-		w.segments = append(w.segments, &segment{name: fmt.Sprintf("lan%d", i)})
+	for i := range max(w.plan.Segments, 1) + w.plan.Far {
+		w.segments = append(w.segments, &segment{name: fmt.Sprintf("lan%d", i), snoops: slices.Contains(w.plan.Snoops, i)})
+	}
+	for i := range w.plan.Relays {
+		w.relays = append(w.relays, newRelayHost(w, &w.plan.Relays[i]))
 	}
 	for i := range w.plan.Servers {
 		s := newServerHost(w, &w.plan.Servers[i])

@@ -24,7 +24,7 @@ type Entry struct {
 }
 
 // Body is one of Clock, Started, Loaded, Ended, Config, Served, Interface, Commit, Disk, StoreState,
-// Frame, Happened, Counts, Override, Client, Phase, Usage,
+// Frame, Happened, Relaying, Counts, Override, Client, Phase, Usage,
 // Note.
 type Body interface{ Kind() string }
 
@@ -131,6 +131,21 @@ type Frame struct {
 // Happened is an event of a server, after what it reports became true.
 type Happened struct{ Event server.Event }
 
+// Relaying says that a relay agent runs on the host from now on, by which interfaces with
+// clients, as far as they are ready; without any it does not run.
+type Relaying struct {
+	Ports   []RelayPort
+	MaxHops uint8 // it relays no request whose hops are more
+}
+
+// RelayPort is an interface of a relay agent with clients.
+type RelayPort struct {
+	Link    wire.LinkID
+	Addr    dhcp4.Addr // its own
+	GIAddr  dhcp4.Addr // that it sets
+	Trusted bool       // option 82 of requests is believed there
+}
+
 // Counts is a look at a server between two inputs.
 type Counts struct {
 	Pools    []server.PoolCount
@@ -222,6 +237,7 @@ func (*Disk) Kind() string       { return "disk" }
 func (*StoreState) Kind() string { return "store" }
 func (*Frame) Kind() string      { return "frame" }
 func (*Happened) Kind() string   { return "event" }
+func (*Relaying) Kind() string   { return "relaying" }
 func (*Counts) Kind() string     { return "counts" }
 func (*Override) Kind() string   { return "override" }
 func (*Client) Kind() string     { return "client" }
