@@ -80,7 +80,8 @@ type dissector struct {
 	frames    int    // in the capture
 	packets   int
 	malformed int
-	first     string // the first malformed packet
+	first     string                 // the first malformed packet
+	take      func(*dissected) error // gets the packets instead of printing them
 }
 
 func newDissector(g *globals) *dissector {
@@ -268,6 +269,9 @@ func knownLink(link int) bool {
 func (d *dissector) packet(p *dissected) error {
 	d.packets++
 	p.number = d.packets
+	if d.take != nil {
+		return d.take(p)
+	}
 	var v dhcp4.View
 	if err := v.Parse(p.payload); err != nil {
 		p.problem = err.Error()

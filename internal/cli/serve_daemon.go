@@ -221,18 +221,24 @@ func (d *daemon) configuredStore() string {
 // one. A disk that takes no file is no reason not to serve: only where a new client
 // lands changes then.
 func readSecret(path string) (secret [16]byte, err error) {
-	text, err := os.ReadFile(path)
-	if err == nil {
-		if raw, herr := hex.DecodeString(strings.TrimSpace(string(text))); herr == nil && len(raw) == len(secret) {
-			copy(secret[:], raw)
-			return secret, nil
-		}
+	if secret, ok := knownSecret(path); ok {
+		return secret, nil
 	}
 	if _, err := rand.Read(secret[:]); err != nil {
 		return secret, err
 	}
 	_ = writeSecret(path, secret)
 	return secret, nil
+}
+
+// knownSecret reads the key, if there is one.
+func knownSecret(path string) (secret [16]byte, ok bool) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return secret, false
+	}
+	raw, err := hex.DecodeString(strings.TrimSpace(string(text)))
+	return secret, err == nil && copy(secret[:], raw) == len(raw) && len(raw) == len(secret)
 }
 
 func writeSecret(path string, secret [16]byte) error {

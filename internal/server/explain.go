@@ -36,6 +36,15 @@ func (c *Core) Explain(now lease.Instant, p *wire.Packet, tr *Trace, e *Effects)
 	tr.answer(x, e)
 }
 
+// Links are the interfaces that c serves. The slices are c's.
+func (c *Core) Links() []wire.Link {
+	links := make([]wire.Link, len(c.links))
+	for i := range c.links {
+		links[i] = c.links[i].Link
+	}
+	return links
+}
+
 // draft is a core that decides as c does and never changes anything of c: what is small it
 // has for itself, and bindings and pools, which are not, it only reads. What it decides
 // is in its offers, checks and limiters, and in the effects.
@@ -44,14 +53,14 @@ func (c *Core) draft(tr *Trace) *Core {
 	x.tr, x.reply = tr, replyScratch{}
 	x.offers, x.checks, x.limit = c.offers.clone(), c.checks.clone(), c.limit.clone()
 	x.clones = maps.Clone(c.clones)
-	x.parts = make(map[*policy.Pool]*part, len(c.parts))
-	for conf, p := range c.parts {
+	x.parts = make([]*part, len(c.parts))
+	for i, p := range c.parts {
 		own := *p
 		if p.ready.Len() > 0 {
 			ready := *p.ready
 			own.ready = &ready
 		}
-		x.parts[conf] = &own
+		x.parts[i] = &own
 	}
 	return &x
 }

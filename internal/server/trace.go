@@ -54,6 +54,7 @@ type Step struct {
 	Level   policy.Level // of an option's value
 	Reason  Reason       // why not, where there is a Reason for it
 	Text    string       // the rest in words, on one line
+	Detail  string       // of a class test: the values that it read, or why it had no answer
 	Pos     policy.Pos   // what in the configuration file decided it
 }
 

@@ -48,12 +48,12 @@ func (t *Trace) candidates(c *Core, q *request, live, last lease.Slot, from sour
 	}
 	s := Step{Stage: StageAddress, Verdict: Yes, Name: sourceNames[from], Addr: taken}
 	if from == fromReady {
-		s.Text = "asked for by ARP a moment ago, nobody has it"
+		s.Text = "free, nobody answered for it by ARP"
 	} else {
 		s.Text = c.whichNew(taken)
 	}
 	if p := c.part(taken); p != nil {
-		s.Text, s.Pos = s.Text+", of pool "+p.conf.Range.String(), p.conf.Pos
+		s.Text, s.Pos = s.Text+"; pool "+p.conf.Range.String(), p.conf.Pos
 	}
 	t.add(s)
 }
@@ -81,7 +81,7 @@ func (t *Trace) pools(c *Core, q *request, all bool) {
 	for _, sn := range q.net.Subnets {
 		for _, conf := range sn.Pools {
 			s := Step{Stage: StageAddress, Verdict: No, Name: "pool", Pos: conf.Pos}
-			p := c.parts[conf]
+			p := c.parts[conf.Index]
 			switch {
 			case !policy.Admits(conf.Guards, &q.facts.Classes):
 				s.Reason = NakWrongClass
@@ -206,7 +206,7 @@ func (c *Core) forbids(q *request, a dhcp4.Addr) (string, policy.Pos) {
 		p := sn.PoolOf(a)
 		return "its pool is for " + c.guardText(p.Guards, &q.facts.Classes), p.Pos
 	}
-	_, never := sn.NeverOffer[a]
+	never := sn.NeverOffer.Has(a)
 	switch {
 	case a == q.giaddr:
 		return "the relay agent's own address", policy.Pos{}

@@ -29,13 +29,21 @@ func (t *Trace) network(c *Core, q *request, reason Reason) {
 	}
 	switch {
 	case reason != None:
-		s.Verdict, s.Reason, s.Text = No, reason, reason.Text()
+		s.Verdict, s.Reason = No, reason
 		if q.giaddr != 0 && t.how == byInterface {
 			s.Name, s.Addr = "giaddr", q.giaddr
 			what = fmt.Sprintf("giaddr %s", q.giaddr)
 		}
-		if what != "" {
-			s.Text = what + ": " + reason.Text()
+		rest, about := strings.CutPrefix(reason.Text(), s.Name)
+		switch {
+		case reason == NoSubnet && t.how == byInterface:
+			s.Text = what + " is in no configured subnet"
+		case reason == NoSubnet:
+			s.Text = what + " lies in no configured subnet"
+		case about && s.Name != "interface":
+			s.Text = what + rest
+		default:
+			s.Text = reason.Text()
 		}
 	default:
 		sn := c.pol.SubnetOf(t.at)
@@ -107,7 +115,7 @@ func (t *Trace) test(cl *policy.Class, f *policy.Facts, in, untested bool, err e
 	s := Step{Stage: StageClass, Verdict: No, Name: cl.Name, Text: cl.Text, Pos: cl.Pos}
 	switch {
 	case err != nil:
-		s.Verdict, s.Text = Failed, cl.Text+": "+err.Error()
+		s.Verdict, s.Detail = Failed, err.Error()
 	case in && untested:
 		s.Verdict, s.Text = Yes, "by its reservation"
 	case in:
@@ -116,7 +124,7 @@ func (t *Trace) test(cl *policy.Class, f *policy.Facts, in, untested bool, err e
 		s.Text = "only a reservation puts a client in it"
 	}
 	if err == nil && !untested && cl.Values != nil {
-		s.Text = string(cl.Values(append([]byte(cl.Text), ": "...), f))
+		s.Detail = string(cl.Values(nil, f))
 	}
 	t.add(s)
 }
@@ -132,11 +140,11 @@ func (t *Trace) reservation(c *Core, q *request, k *policy.Keys, by policy.KeyKi
 		s.Verdict, s.Name, s.Addr, s.Pos = Yes, by.String(), q.res.Addr, q.res.Pos
 		s.Text = fmt.Sprintf("%s matches %s", keyText(by, k), reservationText(q.res))
 	case n == 0:
-		s.Text = "none configured in this network"
+		s.Text = "none in this network"
 	case n == 1:
-		s.Text = "the only one of this network is not this client's"
+		s.Text = "this network has one, and it is another client's"
 	default:
-		s.Text = fmt.Sprintf("none of the %d of this network is this client's", n)
+		s.Text = fmt.Sprintf("this network has %d, none of them this client's", n)
 	}
 	// What belongs to the answer stands before what it hides.
 	t.add(s)

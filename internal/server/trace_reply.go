@@ -14,11 +14,11 @@ import (
 // lifetime tells how long the lease is to be, and by which rule.
 func (t *Trace) lifetime(q *request, l policy.Lifetimes, seconds uint32) {
 	s := Step{Stage: StageLease, Verdict: Yes, Level: t.from.level, Pos: t.from.pos}
-	where := t.from.level.String()
+	where := "the " + t.from.level.String()
 	if t.from.name != "" {
-		where += " " + t.from.name
+		where = t.from.level.String() + " " + t.from.name
 	}
-	s.Text = fmt.Sprintf("%s, of %s", seconds32(seconds), where)
+	s.Text = fmt.Sprintf("%s, the valid-lifetime of %s", seconds32(seconds), where)
 	if want, ok := q.view.Uint32(dhcp4.OptDHCPLeaseTime); ok {
 		s.Text = fmt.Sprintf("%s, as the client asks; %s allows %s to %s", seconds32(seconds), where, seconds32(l.Min), seconds32(l.Max))
 		if want != seconds {
@@ -65,7 +65,7 @@ func (t *Trace) option(c *Core, o dhcp4.Option, sent *dhcp4.View) {
 	if slices.Contains(ofProtocol, o.Code) {
 		return
 	}
-	s := Step{Stage: StageOption, Verdict: Yes, Name: optionName(o.Code), Code: o.Code, Text: optionText(o.Code, o.Data)}
+	s := Step{Stage: StageOption, Verdict: Yes, Name: o.Code.String(), Code: o.Code, Text: optionText(o.Code, o.Data)}
 	switch v := c.reply.lookup(o.Code); {
 	case v != nil:
 		s.Level, s.Pos = v.Level, v.Pos
@@ -73,7 +73,7 @@ func (t *Trace) option(c *Core, o dhcp4.Option, sent *dhcp4.View) {
 			s.Text += ", sent always"
 		}
 	case o.Code == dhcp4.OptDHCPServerIdentifier && c.pol.ServerIdentifier == 0:
-		s.Text += ", by which the client knows this server"
+		s.Text += ", this server"
 	}
 	if !sent.Has(o.Code) {
 		s.Verdict, s.Text = No, "left out: the reply is full"
@@ -112,10 +112,10 @@ func (t *Trace) missing(c *Core, q *request) {
 		}
 		v := c.reply.lookup(code)
 		if v == nil {
-			none = append(none, optionName(code))
+			none = append(none, code.String())
 			continue
 		}
-		s := Step{Stage: StageOption, Verdict: No, Name: optionName(code), Code: code, Level: v.Level, Pos: v.Pos}
+		s := Step{Stage: StageOption, Verdict: No, Name: code.String(), Code: code, Level: v.Level, Pos: v.Pos}
 		if s.Text = "not sent: 121 says it better (RFC 3442)"; v.Template != nil {
 			s.Text = "not sent: its text has nothing for this client"
 		}
@@ -132,17 +132,10 @@ func (t *Trace) missing(c *Core, q *request) {
 				continue
 			}
 			in.add(v.Code)
-			t.add(Step{Stage: StageOption, Verdict: No, Name: optionName(v.Code), Code: v.Code, Level: v.Level, Pos: v.Pos,
+			t.add(Step{Stage: StageOption, Verdict: No, Name: v.Code.String(), Code: v.Code, Level: v.Level, Pos: v.Pos,
 				Text: "not sent: the client does not ask for it"})
 		}
 	}
-}
-
-func optionName(code dhcp4.Code) string {
-	if d := dhcp4.Lookup(code); d != nil {
-		return d.Name
-	}
-	return fmt.Sprintf("option %d", code)
 }
 
 func optionText(code dhcp4.Code, data []byte) string {
@@ -157,7 +150,10 @@ func (t *Trace) delivery(q *request, r *Reply) {
 	s := Step{Stage: StageDelivery, Addr: r.Dst}
 	switch {
 	case q.giaddr != 0:
-		s.Text = fmt.Sprintf("unicast to the relay agent %s, port %d", r.Dst, r.DstPort)
+		s.Text = fmt.Sprintf("unicast to the relay agent %s", r.Dst)
+		if r.DstPort != dhcp4.ServerPort {
+			s.Text += fmt.Sprintf(", port %d (RFC 8357)", r.DstPort)
+		}
 	case !r.Raw:
 		s.Text = fmt.Sprintf("unicast to %s, which the client has", r.Dst)
 	case r.MAC == wire.BroadcastMAC && q.view.Broadcast():
@@ -165,13 +161,11 @@ func (t *Trace) delivery(q *request, r *Reply) {
 	case r.MAC == wire.BroadcastMAC:
 		s.Text = "broadcast"
 	case r.Type == dhcp4.Nak || q.ciaddr == 0:
-		s.Text = "unicast to " + hwText(r.MAC[:]) + ", without ARP: the client has no address yet"
+		s.Text = "unicast to " + hwText(r.MAC[:]) + ", which does not ask for a broadcast"
 	default:
 		s.Text = "unicast to " + hwText(r.MAC[:])
 	}
-	if s.Text += ", from " + r.Src.String(); q.link != nil {
-		s.Text += " on " + q.link.Name
-	}
+	s.Text += ", from " + r.Src.String()
 	t.add(s)
 }
 
