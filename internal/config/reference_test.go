@@ -27,7 +27,9 @@ var contexts = map[string][]string{
 	"ingress-limits": ingressKeys.names(),
 	"relay":          relayKeys.names(),
 	"interface":      interfaceKeys.names(),
-	"option":         {"code", "data", "name", "type"},
+	"option":         optionKeys.names(),
+
+	"option definition": definitionKeys.names(),
 }
 
 // TestReference holds that the reference file loads without errors and has every
@@ -55,7 +57,8 @@ func TestReference(t *testing.T) {
 // collect files the keys of n under its context.
 func collect(n *yaml.Node, context string, found map[string][]string) {
 	inner := map[string]string{"subnets": "subnet", "pools": "pool", "reservations": "reservation", "lease-database": "lease-database", "option-data": "option",
-		"shared-networks": "shared network", "boot": "boot", "ingress-limits": "ingress-limits", "relay": "relay", "interfaces": "interface"}
+		"shared-networks": "shared network", "boot": "boot", "ingress-limits": "ingress-limits", "relay": "relay", "interfaces": "interface",
+		"option-definitions": "option definition"}
 	switch n.Kind {
 	case yaml.SequenceNode:
 		for _, c := range n.Content {
