@@ -42,7 +42,31 @@ func same(p *policy.Policy, holder, k ident, a dhcp4.Addr) bool {
 		return false
 	}
 	r := sn.Network.ReservedBy(a)
-	return r != nil && reservationOf(p, sn.Network, k) == r && reservationOf(p, sn.Network, holder) == r
+	return r != nil && reservationOf(p, sn.Network, k) == r && reservationOf(p, sn.Network, holder) == r && oneClient(p, r, holder, k)
+}
+
+// oneClient reports whether two that match one reservation are one client: one machine by its
+// hardware address, or both named by identifiers of clients that it has. Two machines behind
+// one port of a switch are two.
+func oneClient(p *policy.Policy, r *policy.Reservation, a, b ident) bool {
+	if a.htype == b.htype && len(a.hw) > 0 && bytes.Equal(a.hw, b.hw) {
+		return true
+	}
+	return namedBy(p, r, a) && namedBy(p, r, b)
+}
+
+func namedBy(p *policy.Policy, r *policy.Reservation, k ident) bool {
+	return slices.ContainsFunc(r.Keys, func(own policy.Key) bool {
+		switch own.Kind {
+		case policy.KeyClientID:
+			return p.MatchClientID && bytes.Equal(own.Value, k.id)
+		case policy.KeyDUID:
+			return p.MatchClientID && len(k.id) > 5 && k.id[0] == 255 && bytes.Equal(own.Value, k.id[5:])
+		case policy.KeyHWAddress:
+			return own.HType == k.htype && bytes.Equal(own.Value, k.hw)
+		}
+		return false
+	})
 }
 
 // reservationOf is the reservation of k in a network, or nil.

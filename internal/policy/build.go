@@ -91,6 +91,12 @@ func Build(s Spec) (*Policy, error) {
 		}
 		p.Networks = append(p.Networks, n)
 		all = append(all, n.Subnets...)
+		for _, sn := range n.Subnets {
+			for _, pool := range sn.Pools {
+				pool.Index = p.Pools
+				p.Pools++
+			}
+		}
 	}
 	var err error
 	if p.subnets, err = subnetSegments(all); err != nil {
@@ -169,23 +175,22 @@ func buildSubnet(outer *level, n *Network, ss *SubnetSpec) (*Subnet, error) {
 	raw := ss.Lifetimes.Within(outer.Lifetimes)
 	mask := NewOptionSet(dhcp4.Option{Code: 1, Data: ss.Prefix.Mask().Append(nil)})
 	sn := &Subnet{
-		Name:       ss.Name,
-		Prefix:     ss.Prefix,
-		Network:    n,
-		Lifetimes:  raw.Resolve(),
-		Options:    Merge(mask, Merge(outer.options, ss.Options.At(LevelSubnet))),
-		Boot:       MergeBoot(outer.boot, ss.Boot),
-		Limits:     ss.Limits,
-		Guards:     guarded(outer.guards, ss.Guard),
-		Pos:        ss.Pos,
-		NeverOffer: map[dhcp4.Addr]struct{}{},
+		Name:      ss.Name,
+		Prefix:    ss.Prefix,
+		Network:   n,
+		Lifetimes: raw.Resolve(),
+		Options:   Merge(mask, Merge(outer.options, ss.Options.At(LevelSubnet))),
+		Boot:      MergeBoot(outer.boot, ss.Boot),
+		Limits:    ss.Limits,
+		Guards:    guarded(outer.guards, ss.Guard),
+		Pos:       ss.Pos,
 	}
 	if sn.Name == "" {
 		sn.Name = ss.Prefix.String()
 	}
 	if r := ss.Prefix.Range(); ss.Prefix.Bits <= 30 {
-		sn.NeverOffer[r.First] = struct{}{}
-		sn.NeverOffer[r.Last] = struct{}{}
+		sn.NeverOffer.add(r.First)
+		sn.NeverOffer.add(r.Last)
 	}
 	if err := sn.addPools(ss, raw); err != nil {
 		return nil, err

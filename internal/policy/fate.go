@@ -113,6 +113,6 @@ func (s *Subnet) excludes(a dhcp4.Addr) bool {
 }
 
 func (s *Subnet) isNeverOffered(a dhcp4.Addr) bool {
-	_, never := s.NeverOffer[a]
+	never := s.NeverOffer.Has(a)
 	return never
 }

@@ -50,8 +50,8 @@ func EachHost(o dhcp4.Option, fn func(dhcp4.Addr)) {
 // in another, so all are looked at.
 func (p *Policy) markNamed(s *Spec) {
 	mark := func(a dhcp4.Addr) {
-		if sn := p.SubnetOf(a); sn != nil && sn.Network.byAddr[a] == nil {
-			sn.NeverOffer[a] = struct{}{}
+		if sn := p.SubnetOf(a); sn != nil && sn.Network.ReservedBy(a) == nil {
+			sn.NeverOffer.add(a)
 		}
 	}
 	each := func(set *OptionSet) {

@@ -75,6 +75,7 @@ type Policy struct {
 	Settings
 	File     string // name of the configuration file, for messages; "" where there is none
 	Networks []*Network
+	Pools    int     // how many there are
 	Classes  []Class // by number; the built-in ones first
 
 	// Guards: some subnet or pool is for certain classes only. Without guards and without
@@ -140,12 +141,20 @@ type Network struct {
 	subnets      segments[Subnet]
 	reservations []*Reservation
 	kinds        uint8 // of keys that some reservation has, as bits
-	byKey        map[string]*Reservation
-	byAddr       map[dhcp4.Addr]*Reservation
+	byKey        keyTable
+	byAddr       addrTable
 }
 
 // Contains returns the subnet of n that a lies in, or nil.
-func (n *Network) Contains(a dhcp4.Addr) *Subnet { return n.subnets.find(a) }
+func (n *Network) Contains(a dhcp4.Addr) *Subnet {
+	if len(n.Subnets) == 1 {
+		if s := n.Subnets[0]; s.Prefix.Contains(a) {
+			return s
+		}
+		return nil
+	}
+	return n.subnets.find(a)
+}
 
 // Lifetimes are lease durations in seconds; lease.Infinite for no end.
 type Lifetimes struct{ Valid, Min, Max uint32 }
@@ -167,7 +176,7 @@ type Subnet struct {
 	// broadcast address, routers and servers named in any option of the configuration.
 	// An address that a reservation names is left out, so that a server can get its own
 	// by DHCP. Own addresses and giaddrs are the server's to know.
-	NeverOffer map[dhcp4.Addr]struct{}
+	NeverOffer AddrSet
 
 	dynamic segments[Pool]
 }
@@ -178,6 +187,7 @@ func (s *Subnet) PoolOf(a dhcp4.Addr) *Pool { return s.dynamic.find(a) }
 
 // Pool is a range of dynamic addresses of a subnet.
 type Pool struct {
+	Index   int // number among all pools of the policy, in their order
 	Range   dhcp4.Range
 	Exclude []dhcp4.Range // ascending, disjoint, within Range
 	Subnet  *Subnet
@@ -233,3 +243,18 @@ func (s segments[T]) find(a dhcp4.Addr) *T {
 
 // add appends a range that lies after all others.
 func (s *segments[T]) add(r dhcp4.Range, v *T) { *s = append(*s, segment[T]{r, v}) }
+
+// AddrSet is a set of a few addresses, ascending.
+type AddrSet []dhcp4.Addr
+
+// Has reports whether a is in the set.
+func (s AddrSet) Has(a dhcp4.Addr) bool {
+	_, ok := slices.BinarySearch(s, a)
+	return ok
+}
+
+func (s *AddrSet) add(a dhcp4.Addr) {
+	if i, ok := slices.BinarySearch(*s, a); !ok {
+		*s = slices.Insert(*s, i, a)
+	}
+}

@@ -176,7 +176,7 @@ func TestNeverOffer(t *testing.T) {
 	want := []string{"192.0.2.0", "192.0.2.255", "192.0.2.1", "192.0.2.6", "192.0.2.7", "192.0.2.42", "192.0.2.69"}
 	got := p.Networks[0].Subnets[0].NeverOffer
 	for _, a := range want {
-		if _, ok := got[addr(a)]; !ok {
+		if !got.Has(addr(a)) {
 			t.Errorf("%s may be offered", a)
 		}
 	}

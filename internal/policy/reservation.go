@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"bytes"
 	"fmt"
 
 	"lessor/dhcp4"
@@ -85,15 +86,6 @@ func (k *Keys) value(kind KeyKind) []byte {
 	return v
 }
 
-// appendKey appends the form in which a key stands in the table.
-func appendKey(b []byte, kind KeyKind, htype uint8, value []byte) []byte {
-	b = append(b, byte(kind))
-	if kind == KeyHWAddress {
-		b = append(b, htype)
-	}
-	return append(b, value...)
-}
-
 // maxKey is the longest value of a key that is looked up.
 const maxKey = 255
 
@@ -111,13 +103,12 @@ func (n *Network) Match(k *Keys, each func(KeyKind, *Reservation)) (best *Reserv
 	if n.kinds == 0 {
 		return nil, 0
 	}
-	var buf [maxKey + 2]byte
 	for kind := range numKeyKinds {
 		v := k.value(kind)
 		if n.kinds>>kind&1 == 0 || len(v) == 0 || len(v) > maxKey {
 			continue
 		}
-		r := n.byKey[string(appendKey(buf[:0], kind, k.HType, v))]
+		r := n.byKey.find(kind, k.HType, v)
 		switch {
 		case r == nil || r == best:
 		case best != nil:
@@ -132,36 +123,67 @@ func (n *Network) Match(k *Keys, each func(KeyKind, *Reservation)) (best *Reserv
 	return best, by
 }
 
+// OneClient reports whether a and b, who both match r, are one client: one machine by
+// its hardware address, or both named by an identifier of theirs. A circuit-id, a
+// remote-id and a flex-id may name a place, such as the port of a switch, and two machines
+// there are two clients: the second gets what is r's once the first has left it.
+func (r *Reservation) OneClient(a, b *Keys) bool {
+	if a.HType == b.HType && len(a.HW) > 0 && bytes.Equal(a.HW, b.HW) {
+		return true
+	}
+	return r.names(a) && r.names(b)
+}
+
+// names reports whether one of r's keys is an identifier of the client with keys k.
+func (r *Reservation) names(k *Keys) bool {
+	for i := range r.Keys {
+		own := &r.Keys[i]
+		switch own.Kind {
+		case KeyFlexID, KeyCircuitID, KeyRemoteID:
+			continue
+		case KeyHWAddress:
+			if own.HType != k.HType {
+				continue
+			}
+		}
+		if len(own.Value) > 0 && bytes.Equal(own.Value, k.value(own.Kind)) {
+			return true
+		}
+	}
+	return false
+}
+
 // ReservedBy returns the reservation whose address a is, or nil.
-func (n *Network) ReservedBy(a dhcp4.Addr) *Reservation { return n.byAddr[a] }
+func (n *Network) ReservedBy(a dhcp4.Addr) *Reservation {
+	if i := n.byAddr.find(a); i > 0 {
+		return n.reservations[i-1]
+	}
+	return nil
+}
 
 // Reservations returns the reservations of n in the order of the configuration.
 // The slice belongs to n.
 func (n *Network) Reservations() []*Reservation { return n.reservations }
 
 func (n *Network) addReservation(r *Reservation) error {
-	if n.byKey == nil {
-		n.byKey, n.byAddr = map[string]*Reservation{}, map[dhcp4.Addr]*Reservation{}
-	}
 	if r.Addr != 0 {
 		if !r.Subnet.Prefix.Contains(r.Addr) {
 			return fmt.Errorf("reserved address %s is outside its subnet %s", r.Addr, r.Subnet.Prefix)
 		}
-		if n.byAddr[r.Addr] != nil {
+		if n.ReservedBy(r.Addr) != nil {
 			return fmt.Errorf("%s is reserved twice", r.Addr)
 		}
-		n.byAddr[r.Addr] = r
+		n.byAddr.add(r.Addr, uint32(len(n.reservations)+1))
 	}
 	named := false
 	for _, k := range r.Keys {
 		if len(k.Value) == 0 || len(k.Value) > maxKey {
 			continue
 		}
-		key := string(appendKey(nil, k.Kind, k.HType, k.Value))
-		if n.byKey[key] != nil {
+		if n.byKey.find(k.Kind, k.HType, k.Value) != nil {
 			return fmt.Errorf("%s %x has two reservations in one network", k.Kind, k.Value)
 		}
-		n.byKey[key] = r
+		n.byKey.add(keyHash(k.Kind, k.HType, k.Value), r)
 		n.kinds |= 1 << k.Kind
 		named = true
 	}

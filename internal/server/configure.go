@@ -125,14 +125,14 @@ func (c *Core) locateLinks() {
 func (c *Core) rebuild(now lease.Instant, old *policy.Policy) {
 	before := c.order
 	c.order = nil
-	clear(c.parts)
+	c.parts = make([]*part, c.pol.Pools)
 	c.endOffers(old)
 	c.usage.on = false
 	for _, n := range c.pol.Networks {
 		for _, sn := range n.Subnets {
 			for _, conf := range sn.Pools {
 				p := c.newPart(conf)
-				c.parts[conf] = p
+				c.parts[conf.Index] = p
 				c.order = append(c.order, p)
 			}
 		}
@@ -228,7 +228,7 @@ func (c *Core) newPart(conf *policy.Pool) *part {
 			p.pool.Move(a, pool.Free, to, 0)
 		}
 	}
-	for a := range conf.Subnet.NeverOffer {
+	for _, a := range conf.Subnet.NeverOffer {
 		set(a, pool.Excluded)
 	}
 	for i := range c.links {

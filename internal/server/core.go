@@ -22,7 +22,7 @@ type Core struct {
 	pol   *policy.Policy
 	links []ethernet
 	table *lease.Table
-	parts map[*policy.Pool]*part
+	parts []*part // by the Index of their pool
 	order []*part // in the order of the configuration
 	// direct are those of order whose addresses can be asked for by ARP.
 	direct []*part
@@ -78,7 +78,6 @@ func New(secret [16]byte, boot lease.BootID) *Core {
 		k1:       binary.LittleEndian.Uint64(secret[8:]),
 		boot:     boot,
 		table:    lease.NewTable(),
-		parts:    map[*policy.Pool]*part{},
 		doubtful: map[dhcp4.Addr]struct{}{},
 		own:      map[dhcp4.Addr]struct{}{},
 		clones:   map[dhcp4.Addr]clone{},

@@ -153,7 +153,7 @@ func (c *Core) partsOf(q *request, fn func(*part) dhcp4.Addr) dhcp4.Addr {
 			if !policy.Admits(conf.Guards, &q.facts.Classes) {
 				continue
 			}
-			if p := c.parts[conf]; p != nil {
+			if p := c.parts[conf.Index]; p != nil {
 				if a := fn(p); a != 0 {
 					return a
 				}

@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"lessor/internal/lease"
-	"lessor/internal/policy"
 	"lessor/internal/wire"
 )
 

@@ -75,7 +75,7 @@ func (w *world) allowed(c client, a dhcp4.Addr) string {
 		}
 		return ""
 	}
-	if _, never := sn.NeverOffer[a]; never || sn.PoolOf(a) == nil {
+	if sn.NeverOffer.Has(a) || sn.PoolOf(a) == nil {
 		return "it is never given out (I10)"
 	}
 	return ""

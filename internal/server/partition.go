@@ -10,7 +10,7 @@ import (
 func (c *Core) part(a dhcp4.Addr) *part {
 	if sn := c.pol.SubnetOf(a); sn != nil {
 		if p := sn.PoolOf(a); p != nil {
-			return c.parts[p]
+			return c.parts[p.Index]
 		}
 	}
 	return nil
@@ -25,7 +25,7 @@ func (c *Core) idle(a dhcp4.Addr) pool.State {
 	if sn.Network.ReservedBy(a) != nil {
 		return pool.Reserved
 	}
-	if _, never := sn.NeverOffer[a]; never || c.isOwn(a) {
+	if sn.NeverOffer.Has(a) || c.isOwn(a) {
 		return pool.Excluded
 	}
 	return pool.Free

@@ -55,16 +55,21 @@ func (c *Core) sameClient(q *request, s lease.Slot) bool {
 }
 
 // isHolder reports whether record s is of the request's client: by its own key, or
-// because both match one reservation of the address (docs/invariants.md, Identity).
+// because both are the one client of a reservation of the address (docs/invariants.md,
+// Identity).
 func (c *Core) isHolder(q *request, s lease.Slot) bool {
 	if c.sameClient(q, s) {
 		return true
 	}
-	return q.res != nil && q.res.Addr == c.table.Rec(s).Addr && c.reservationOf(q.net, s) == q.res
+	if q.res == nil || q.res.Addr != c.table.Rec(s).Addr {
+		return false
+	}
+	k := c.keysOf(q.net, s)
+	return q.net.Reservation(&k) == q.res && q.res.OneClient(&q.keys, &k)
 }
 
-// reservationOf is the reservation in n of the client of record s, or nil.
-func (c *Core) reservationOf(n *policy.Network, s lease.Slot) *policy.Reservation {
+// keysOf are the keys by which the client of record s may have a reservation in n.
+func (c *Core) keysOf(n *policy.Network, s lease.Slot) policy.Keys {
 	k := policy.Keys{Agent: c.table.Agent(s)}
 	k.HType, k.HW = c.table.HW(s)
 	id := c.table.ClientID(s)
@@ -75,7 +80,7 @@ func (c *Core) reservationOf(n *policy.Network, s lease.Slot) *policy.Reservatio
 		k.FlexID = c.pol.FlexID(&policy.Facts{HType: k.HType, HW: k.HW, ClientID: id, Agent: k.Agent,
 			GIAddr: c.table.Rec(s).GIAddr, Network: n})
 	}
-	return n.Reservation(&k)
+	return k
 }
 
 // allowed says why the configuration does not let this client have a, or None.
@@ -94,7 +99,7 @@ func (c *Core) allowed(q *request, a dhcp4.Addr) Reason {
 		return NakReserved
 	}
 	p := sn.PoolOf(a)
-	if _, never := sn.NeverOffer[a]; never || p == nil {
+	if sn.NeverOffer.Has(a) || p == nil {
 		return NakNotAllowed
 	}
 	if !policy.Admits(p.Guards, &q.facts.Classes) {

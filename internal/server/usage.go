@@ -125,7 +125,7 @@ func (c *Core) count1(a dhcp4.Addr, s lease.Slot) {
 // inUse is how many addresses of a subnet's pools are bound or held.
 func (c *Core) inUse(sn *policy.Subnet) (n uint64) {
 	for _, conf := range sn.Pools {
-		if p := c.parts[conf]; p != nil {
+		if p := c.parts[conf.Index]; p != nil {
 			n += p.pool.Count(pool.Bound) + p.pool.Count(pool.Held)
 		}
 	}
@@ -164,23 +164,34 @@ func (c *Core) mayHaveNew(q *request, a dhcp4.Addr, take bool) Reason {
 func (c *Core) withinRates(q *request, sn *policy.Subnet, take bool) bool {
 	now := q.now.M
 	if l := &c.pol.Ingress; l.Rate > 0 {
-		in := ingress{link: q.pkt.Link, relay: c.ingressOf(q.net, q.giaddr, q.facts.Agent) | 1, kind: newAtIngress}
+		in := ingress{link: q.pkt.Link, kind: newAtIngress}
+		if q.giaddr != 0 || has(q.facts.Agent, dhcp4.AgentCircuitID) {
+			in.relay = c.ingressOf(q.net, q.giaddr, q.facts.Agent) | 1
+		}
 		if !c.limit.has(in, now, l.Rate, l.Burst, take) {
-			return false
+			return c.tr.limited("each ingress", "", l, NewRateLimit) == None
 		}
 	}
 	if l := &sn.Limits; l.Rate > 0 {
 		if !c.limit.has(ingress{relay: uint64(sn.Prefix.Addr), kind: newInSubnet}, now, l.Rate, l.Burst, take) {
-			return false
+			return c.tr.limited("subnet", sn.Name, l, NewRateLimit) == None
 		}
 	}
 	for i := policy.FirstClass; i < len(c.pol.Classes); i++ {
 		l := &c.pol.Classes[i].Limits
 		if l.Rate > 0 && q.facts.Classes.Has(i) && !c.limit.has(ingress{relay: uint64(i), kind: newInClass}, now, l.Rate, l.Burst, take) {
-			return false
+			return c.tr.limited("class", c.pol.Classes[i].Name, l, NewRateLimit) == None
 		}
 	}
 	return true
+}
+
+// noteRecord does what noteClass does for a binding that is taken back to what record s
+// of a says.
+func (c *Core) noteRecord(a dhcp4.Addr, s lease.Slot) {
+	if c.usage.on {
+		c.usage.addr, c.usage.next = a, c.classOfRecord(s)
+	}
 }
 
 // noteClass remembers for the binding of a that is being made which limited class its
