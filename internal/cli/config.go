@@ -22,7 +22,7 @@ func newConfig(g *globals) *cobra.Command {
 file. A running server reads its file again on SIGHUP: all of it, or, if there is an
 error, nothing.`,
 	}
-	c.AddCommand(newConfigCheck(g), newConfigReference(g), newConfigInit(g), newConfigSchema(g), newConfigFmt(g), newConfigDiff(g))
+	c.AddCommand(newConfigCheck(g), newConfigReference(g), newConfigInit(g), newConfigSchema(g), newConfigFmt(g), newConfigShow(g), newConfigDiff(g))
 	return c
 }
 

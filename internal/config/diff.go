@@ -99,10 +99,20 @@ func (d *differ) subnet(was, is *policy.Subnet) {
 	if !sameGuards(d, was.Guards, is.Guards) {
 		say("it is for other client classes")
 	}
-	if !reflect.DeepEqual(was.Boot, is.Boot) {
+	if !sameBoot(was.Boot, is.Boot) {
 		say("its clients boot from elsewhere")
 	}
 	d.pools(was, is)
+}
+
+// sameBoot compares but for the place in the file.
+func sameBoot(a, b *policy.Boot) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	x, y := *a, *b
+	x.Pos, y.Pos = policy.Pos{}, policy.Pos{}
+	return reflect.DeepEqual(x, y)
 }
 
 // neighbours are the subnets of its network.
