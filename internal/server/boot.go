@@ -44,8 +44,6 @@ type boot struct {
 	server dhcp4.Addr // siaddr
 	name   string     // sname and option 66
 	file   string     // file and option 67
-	class  []byte     // option 60 of the answer
-	vendor []byte     // option 43 of the answer, where the configuration has none
 	pos    policy.Pos // of the file, for a trace
 }
 
@@ -68,14 +66,6 @@ func (c *Core) bootFor(q *request, a dhcp4.Addr) (b boot) {
 		}
 	}
 	b.file, b.pos = c.bootFile(q, &layers)
-	class, _ := q.view.Get(dhcp4.OptVendorClassIdentifier, c.reply.boot.class[:0])
-	switch {
-	case b.file == "":
-	case bytes.HasPrefix(class, httpClient): // UEFI 2.10, 24.7.3.1: the answer says so too
-		b.class = httpClient
-	case bytes.HasPrefix(class, pxeClient):
-		b.class, b.vendor = pxeClient, useBootFile
-	}
 	return b
 }
 
@@ -121,10 +111,13 @@ func (c *Core) bootFile(q *request, layers *bootLayers) (string, policy.Pos) {
 }
 
 // wantsHTTP reports whether the client boots by HTTP, so that only a URL is of use.
-func (q *request) wantsHTTP() bool {
+func (q *request) wantsHTTP() bool { return q.isVendorClass(httpClient) }
+
+// isVendorClass reports whether option 60 begins with name.
+func (q *request) isVendorClass(name []byte) bool {
 	var buf [255]byte
 	class, _ := q.view.Get(dhcp4.OptVendorClassIdentifier, buf[:0])
-	return bytes.HasPrefix(class, httpClient)
+	return bytes.HasPrefix(class, name)
 }
 
 // userClassIs reports whether one of the client's user classes (RFC 3004 4) is name. iPXE
@@ -154,8 +147,8 @@ type bootFields struct {
 	sname  []byte // of the header, at most 63 octets
 	file   []byte // of the header, at most 127 octets
 
-	buf   [3][255]byte
-	class [255]byte
+	buf  [2][255]byte
+	uuid [255]byte
 }
 
 // Sizes of the fields of a message without the NUL at the end (RFC 2131 2).
@@ -177,23 +170,44 @@ func (c *Core) putBoot(q *request, a dhcp4.Addr) {
 		file = append(file, c.setting(q, dhcp4.OptBootFileName)...)
 	}
 	r.siaddr = b.server
-	if len(server) <= maxSName {
+	// A field without a name may hold options (RFC 2132 9.3).
+	if len(server) > 0 && len(server) <= maxSName {
 		r.sname = server
 	}
-	if len(file) <= maxFile {
+	if len(file) > 0 && len(file) <= maxFile {
 		r.file = file
 	}
 	if len(server) == 0 && b.server != 0 {
 		server, _ = b.server.AppendText(server) // 66 may be an address, sname is a name
 	}
-	if b.class != nil {
-		c.reply.add(dhcp4.OptVendorClassIdentifier, b.class)
-	}
-	if b.vendor != nil && c.reply.lookup(dhcp4.OptVendorEncapsulatedOptions) == nil {
-		c.reply.add(dhcp4.OptVendorEncapsulatedOptions, b.vendor)
+	if len(file) > 0 {
+		c.putBootClass(q)
 	}
 	c.bootOption(q, dhcp4.OptTFTPServerName, server, maxSName)
 	c.bootOption(q, dhcp4.OptBootFileName, file, maxFile)
+}
+
+// putBootClass says to a boot program that its kind was understood, for without that it
+// passes the answer over (UEFI 2.10, 24.7.3.1; PXE 2.1, 2.2.1). Where the configuration
+// sets options 60 and 43 they are what it says.
+func (c *Core) putBootClass(q *request) {
+	r := &c.reply
+	add := func(code dhcp4.Code, v []byte) {
+		if own := c.setting(q, code); own != nil {
+			v = own
+		}
+		r.add(code, v)
+	}
+	switch {
+	case q.isVendorClass(httpClient):
+		add(dhcp4.OptVendorClassIdentifier, httpClient)
+	case q.isVendorClass(pxeClient):
+		add(dhcp4.OptVendorClassIdentifier, pxeClient)
+		add(dhcp4.OptVendorEncapsulatedOptions, useBootFile)
+		if id, ok := q.view.Get(dhcp4.OptUUIDGUID, r.boot.uuid[:0]); ok && len(id) <= len(r.boot.uuid) {
+			r.add(dhcp4.OptUUIDGUID, id) // RFC 4578 2.3
+		}
+	}
 }
 
 // bootOption adds option 66 or 67 for who asks for it or sends no list, and for all when

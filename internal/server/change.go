@@ -107,6 +107,7 @@ func (c *Core) Rollback(now lease.Instant, cs []lease.Change) {
 func (c *Core) takeBack(now lease.Instant, ch *lease.Change) {
 	if ch.Before.Addr != 0 {
 		s := c.table.Put(&ch.Before)
+		c.noteRecord(ch.Before.Addr, s)
 		c.accountRecord(ch.Before.Addr, s, now.M)
 		c.wake(s)
 		return

@@ -31,9 +31,10 @@ type request struct {
 	wanted   dhcp4.Addr // option 50
 	serverID dhcp4.Addr // option 54
 	agent    []byte     // option 82 to be echoed, nil where there is none
-	subnet   []byte     // option 118 to be echoed: it chose the network (RFC 3011)
+	subnet   []byte     // option 118 to be echoed: it is believed of this client (RFC 3011)
 	override dhcp4.Addr // sub-option 82.11: the server identifier that the agent wants (RFC 5107)
 	facts    policy.Facts
+	keys     policy.Keys // by which it may have a reservation
 	flexID   []byte
 	params   []byte // option 55
 
@@ -106,7 +107,7 @@ func (c *Core) drop(q *request, e *Effects, reason Reason) {
 // read takes the packet apart and refuses what no server has to answer.
 func (c *Core) read(q *request) Reason {
 	q.kind, q.hw, q.rawID, q.clientID, q.giaddr = 0, nil, nil, nil, 0
-	q.subnet, q.override, q.flexID, q.facts = nil, 0, nil, policy.Facts{}
+	q.subnet, q.override, q.flexID, q.facts, q.keys = nil, 0, nil, policy.Facts{}, policy.Keys{}
 	v := &q.view
 	if err := v.Parse(q.pkt.Data); err != nil {
 		return parseReason(err)

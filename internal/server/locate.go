@@ -96,14 +96,16 @@ func (c *Core) locateRelayed(q *request) Reason {
 // selected takes the network from the link selection of believed relay information, or
 // from option 118 where that is believed.
 func (c *Core) selected(q *request, believe118 bool) (bool, Reason) {
+	if believe118 && q.view.Len(dhcp4.OptSubnetSelection) == 4 {
+		q.subnet, _ = q.view.Get(dhcp4.OptSubnetSelection, q.subnetBuf[:0])
+	}
 	if v, ok := policy.AgentOption(q.facts.Agent, dhcp4.AgentLinkSelection); ok && len(v) == 4 {
 		c.tr.chose(byLinkSelection, dhcp4.AddrFromBytes(v))
 		return true, c.selectSubnet(q, dhcp4.AddrFromBytes(v))
 	}
-	if !believe118 || q.view.Len(dhcp4.OptSubnetSelection) != 4 {
+	if q.subnet == nil {
 		return false, None
 	}
-	q.subnet, _ = q.view.Get(dhcp4.OptSubnetSelection, q.subnetBuf[:0])
 	c.tr.chose(bySubnetSelection, dhcp4.AddrFromBytes(q.subnet))
 	return true, c.selectSubnet(q, dhcp4.AddrFromBytes(q.subnet))
 }
@@ -125,38 +127,41 @@ func has(agent []byte, sub uint8) bool {
 // identify finds who the client is: its key, and its reservation in this network.
 func (c *Core) identify(q *request) {
 	q.id = c.identityOf(q)
+	q.facts.GIAddr = q.giaddr
 	if len(q.facts.Agent) == 0 {
-		q.facts.Agent = c.remembered(q)
+		c.remember(q)
 	}
 	if v, ok := policy.AgentOption(q.facts.Agent, dhcp4.AgentServerIDOverride); ok && len(v) == 4 {
 		q.override = dhcp4.AddrFromBytes(v)
 	}
 	f := &q.facts
 	f.View, f.Type, f.HType, f.HW, f.ClientID = &q.view, q.kind, q.htype, q.hw, q.rawID
-	f.CIAddr, f.GIAddr, f.Interface, f.Network = q.ciaddr, q.giaddr, q.link.Name, q.net
+	f.CIAddr, f.Interface, f.Network = q.ciaddr, q.link.Name, q.net
 	if c.pol.FlexID != nil {
 		q.flexID = c.pol.FlexID(f)
 	}
-	keys := policy.Keys{FlexID: q.flexID, ClientID: q.clientID, HType: q.htype, HW: q.hw, Agent: f.Agent}
-	res, by := q.net.Match(&keys, c.tr.each(q))
+	q.keys = policy.Keys{FlexID: q.flexID, ClientID: q.clientID, HType: q.htype, HW: q.hw, Agent: f.Agent}
+	res, by := q.net.Match(&q.keys, c.tr.each(q))
 	q.res = res
-	c.tr.matched(c, q, &keys, by)
+	c.tr.matched(c, q, &q.keys, by)
 }
 
-// remembered is the relay information of the client's binding. A renewal goes straight
-// to the server and carries none, and nothing is to change for its client at T1.
-func (c *Core) remembered(q *request) []byte {
+// remember takes giaddr and relay information of the client's binding for its facts. A
+// renewal goes straight to the server and carries none, and nothing is to change for its
+// client at T1.
+func (c *Core) remember(q *request) {
 	if q.giaddr != 0 || q.ciaddr == 0 || !q.ucast {
-		return nil
+		return
 	}
 	s := c.table.ByAddr(q.ciaddr)
 	if s == 0 || !c.sameClient(q, s) {
-		return nil
+		return
 	}
 	if c.table.Rec(s).GIAddr != 0 && !q.routed {
-		return nil // it was behind an agent, and is on our link now
+		return // it was behind an agent, and is on our link now
 	}
-	return append(q.heldBuf[:0], c.table.Agent(s)...)
+	q.facts.GIAddr = c.table.Rec(s).GIAddr
+	q.facts.Agent = append(q.heldBuf[:0], c.table.Agent(s)...)
 }
 
 // classify finds the classes that the client is in: those of its reservation, then

@@ -22,7 +22,7 @@ var messageTypes = map[string]dhcp4.MessageType{
 //	id=HEX req=ADDR sid=ADDR lease=SECONDS host=TEXT params=1,3,6 max=N agent=HEX opt=CODE:HEX
 //	ciaddr= giaddr= xid= bcast rapid htype=N
 //	from=ADDR to=ADDR mac=  the packet's source and destination; with to= the frame is unicast
-//	on=LINK times=N
+//	on=LINK times=N sport=N text=CODE:TEXT
 func (h *harness) packets(d *datadriven.TestData) {
 	typ, ok := messageTypes[d.Cmd]
 	if !ok {
@@ -127,6 +127,11 @@ func (p *packet) set(key, val string) {
 		p.meta.Dst, p.meta.DstMAC = addr(), wire.MAC{2, 0, 0, 0, 0xff, 1}
 	case "on":
 		p.meta.Link = wire.LinkID(atoi(p.t, val))
+	case "sport":
+		p.meta.SrcPort = uint16(atoi(p.t, val))
+	case "text": // an option with text: CODE:TEXT
+		code, data, _ := strings.Cut(val, ":")
+		p.opt(dhcp4.Code(atoi(p.t, code)), []byte(data))
 	case "times":
 		p.times = atoi(p.t, val)
 	default:

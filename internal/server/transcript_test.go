@@ -385,6 +385,15 @@ func (h *harness) reply(r *server.Reply) {
 	if v.CIAddr() != 0 {
 		fmt.Fprintf(&h.out, " ciaddr %s", v.CIAddr())
 	}
+	if v.SIAddr() != 0 {
+		fmt.Fprintf(&h.out, " siaddr %s", v.SIAddr())
+	}
+	if len(v.SName()) > 0 {
+		fmt.Fprintf(&h.out, " sname %q", v.SName())
+	}
+	if len(v.File()) > 0 {
+		fmt.Fprintf(&h.out, " file %q", v.File())
+	}
 	if v.Broadcast() {
 		fmt.Fprint(&h.out, " bcast")
 	}

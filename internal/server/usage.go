@@ -1,20 +1,23 @@
 package server
 
 import (
+	"slices"
+
 	"lessor/dhcp4"
 	"lessor/internal/lease"
 	"lessor/internal/policy"
 	"lessor/internal/pool"
 )
 
-// usage counts the addresses in use by what has an address-limit: by ingress and by
-// class. It is empty where no limit is configured. A class is not part of a record:
+// usage counts the addresses in use by what has an address-limit: by ingress, by subnet
+// and by class. Reserved addresses do not count. It is empty where no limit is configured. A class is not part of a record:
 // after a start a client counts for its class once it renews, or at once where the
 // test needs nothing but what the record has.
 type usage struct {
 	on      bool
 	counted map[dhcp4.Addr]account
 	ingress map[uint64]uint32
+	subnet  map[dhcp4.Prefix]uint32
 	class   [policy.MaxClasses]uint32
 
 	// The class of the client whose binding is being made.
@@ -37,11 +40,14 @@ func (c *Core) resetUsage(old *policy.Policy) {
 	for i := range c.pol.Classes {
 		u.on = u.on || c.pol.Classes[i].Limits.Count > 0
 	}
-	u.counted, u.ingress, u.class, u.addr = nil, nil, [policy.MaxClasses]uint32{}, 0
+	for _, n := range c.pol.Networks {
+		u.on = u.on || slices.ContainsFunc(n.Subnets, func(sn *policy.Subnet) bool { return sn.Limits.Count > 0 })
+	}
+	u.counted, u.ingress, u.subnet, u.class, u.addr = nil, nil, nil, [policy.MaxClasses]uint32{}, 0
 	if !u.on {
 		return
 	}
-	u.counted, u.ingress = map[dhcp4.Addr]account{}, map[uint64]uint32{}
+	u.counted, u.ingress, u.subnet = map[dhcp4.Addr]account{}, map[uint64]uint32{}, map[dhcp4.Prefix]uint32{}
 	number := map[string]uint8{}
 	for i := policy.FirstClass; i < len(c.pol.Classes); i++ {
 		if c.pol.Classes[i].Limits.Count > 0 {
@@ -99,7 +105,9 @@ func (c *Core) count1(a dhcp4.Addr, s lease.Slot) {
 		return
 	}
 	was, counted := u.counted[a]
+	sn := c.pol.SubnetOf(a)
 	if counted {
+		u.subnet[sn.Prefix]--
 		u.ingress[was.ingress]--
 		if u.ingress[was.ingress] == 0 {
 			delete(u.ingress, was.ingress)
@@ -107,7 +115,6 @@ func (c *Core) count1(a dhcp4.Addr, s lease.Slot) {
 		u.class[was.class]--
 		delete(u.counted, a)
 	}
-	sn := c.pol.SubnetOf(a)
 	if tag := c.table.Tag(s); s == 0 || sn == nil || sn.Network.ReservedBy(a) != nil ||
 		tag != uint8(pool.Bound)+1 && tag != uint8(pool.Held)+1 {
 		return
@@ -119,17 +126,8 @@ func (c *Core) count1(a dhcp4.Addr, s lease.Slot) {
 	}
 	u.counted[a] = now
 	u.ingress[now.ingress]++
+	u.subnet[sn.Prefix]++
 	u.class[now.class]++
-}
-
-// inUse is how many addresses of a subnet's pools are bound or held.
-func (c *Core) inUse(sn *policy.Subnet) (n uint64) {
-	for _, conf := range sn.Pools {
-		if p := c.parts[conf.Index]; p != nil {
-			n += p.pool.Count(pool.Bound) + p.pool.Count(pool.Held)
-		}
-	}
-	return n
 }
 
 // mayHaveNew says why a client that has no binding cannot have one of a now: too many are
@@ -145,7 +143,7 @@ func (c *Core) mayHaveNew(q *request, a dhcp4.Addr, take bool) Reason {
 	if n := c.pol.Ingress.Count; n > 0 && u.ingress[c.ingressOf(q.net, q.giaddr, q.facts.Agent)] >= n {
 		return c.tr.limited("each ingress", "", &c.pol.Ingress, AddressLimit)
 	}
-	if n := sn.Limits.Count; n > 0 && c.inUse(sn) >= uint64(n) {
+	if n := sn.Limits.Count; n > 0 && u.subnet[sn.Prefix] >= n {
 		return c.tr.limited("subnet", sn.Name, &sn.Limits, AddressLimit)
 	}
 	for i := policy.FirstClass; i < len(c.pol.Classes); i++ {
