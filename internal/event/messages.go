@@ -60,6 +60,7 @@ const (
 	AgentInfoOmitted
 	SendFailed
 	ServerUnreachable
+	ServerDownstream
 	GIAddrMissing
 
 	Suppressed
@@ -124,6 +125,7 @@ var messages = [numIDs]Message{
 	AgentInfoOmitted:  {"AGENT_INFO_OMITTED", slog.LevelWarn, "relayed without option 82", "A request had no room for the option 82 that the relay agent should add (RFC 3046 2.1). It was relayed without it. The line is written once in ten seconds.", "Make circuit-id, remote-id and subscriber-id shorter, or the MTU towards the servers larger."},
 	SendFailed:        {"SEND_FAILED", slog.LevelWarn, "a message could not be sent", "The kernel refused a message. The count is that of all since the start; the line is written once in ten seconds.", "Do what the error says: mostly there is no route to the server."},
 	ServerUnreachable: {"SERVER_UNREACHABLE", slog.LevelWarn, "no route to a server", "The relay agent's host has no route to a server. Its requests go to the other servers only.", "Add a route: \"ip route get\" shows which one is used."},
+	ServerDownstream:  {"SERVER_DOWNSTREAM", slog.LevelWarn, "a server is on a link with clients", "A server of the relay agent has an address on the link of one of its downstream interfaces. Answers that come by such an interface are dropped, since any client could send them.", "Take the interface out of downstream: its clients reach the server by themselves."},
 	GIAddrMissing:     {"GIADDR_MISSING", slog.LevelWarn, "giaddr is no address of this host", "Servers send their answers to giaddr. This host does not have that address, so that they do not arrive.", "Add the address to an interface (a loopback address will do), or correct giaddr."},
 
 	Suppressed:     {"LOG_SUPPRESSED", slog.LevelWarn, "lines left out", "More than 100 lines a second of one kind, or more than the log could write. The count says how many were left out.", "Nothing. The counters of \"lessor status\" hold all of them."},

@@ -256,11 +256,22 @@ func (p *ports) survey(ctx context.Context) {
 		if mtu == 0 || n < mtu {
 			mtu = n
 		}
+		p.checkServer(server)
 	}
 	if mtu != 0 {
 		_ = p.r.do(ctx, func(l *loop) { l.agent.SetMTU(mtu) }) // or all ends
 	}
 	p.checkGIAddrs()
+}
+
+// checkServer warns of a server whose answers would come by an interface of clients.
+func (p *ports) checkServer(server dhcp4.Addr) {
+	for i := range p.wanted {
+		l := &p.wanted[i]
+		if slices.ContainsFunc(l.Addrs, func(a dhcp4.Prefix) bool { return a.Contains(server) }) {
+			p.sayOnce("downstream "+server.String(), event.ServerDownstream, l.Name, slog.String("server", server.String()), slog.String("interface", l.Name))
+		}
+	}
 }
 
 // checkGIAddrs warns of an address of the configuration that this host does not have.

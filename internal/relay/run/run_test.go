@@ -59,6 +59,7 @@ type memNet struct {
 
 	mu      sync.Mutex
 	refused []wire.LinkID
+	noRoute bool
 }
 
 func (n *memNet) OpenShared(l wire.Link) (link.Port, error) {
@@ -67,7 +68,14 @@ func (n *memNet) OpenShared(l wire.Link) (link.Port, error) {
 	}
 	return n.Open(l)
 }
-func (n *memNet) PathMTU(dhcp4.Addr) (int, error)       { return 1400, nil }
+func (n *memNet) PathMTU(dhcp4.Addr) (int, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.noRoute {
+		return 0, errors.New("network is unreachable")
+	}
+	return 1400, nil
+}
 func (n *memNet) Interfaces() ([]link.Interface, error) { return nil, nil }
 
 func (n *memNet) OpenUpstream(port uint16) (run.Upstream, error) {
@@ -248,9 +256,11 @@ func TestRelaysBothWays(t *testing.T) {
 	if s.Requests != 2 || s.Replies != 2 || s.ToServers != 2 || s.ToClients != 2 || s.SendFailed != 0 || len(s.Dropped) != 0 {
 		t.Errorf("%+v", s)
 	}
+	w.net.mu.Lock()
 	if !slices.Equal(w.net.refused, []wire.LinkID{w.eth1.ID(), w.eth2.ID()}) {
 		t.Errorf("replies are refused from %v", w.net.refused)
 	}
+	w.net.mu.Unlock()
 	if i := s.Interfaces[1]; i.Name != "eth2" || i.State != "served" || i.GIAddr != "198.18.2.1" || i.Addresses[0] != "198.18.2.1/24" {
 		t.Errorf("%+v", i)
 	}
@@ -274,6 +284,8 @@ func TestInterfacesComeAndGo(t *testing.T) {
 	w.eth2.SetUp(true)
 	w.eventually("eth2 is served again", served)
 
+	w.eth2.SetAddrs() // its socket stays whole
+	w.eventually("eth2 without an address is let go", func() bool { return !served() })
 	w.eth2.SetAddrs(prefix("198.18.7.1", 24))
 	w.eventually("the new address is known", func() bool { return w.status().Interfaces[1].GIAddr == "198.18.7.1" })
 	if v := w.exchange(w.client2, 3); v.GIAddr() != addr("198.18.7.1") {
@@ -289,6 +301,44 @@ func TestInterfacesComeAndGo(t *testing.T) {
 	if !strings.Contains(w.log.String(), "LINK_LOST") || !strings.Contains(w.log.String(), "LINK_READY") {
 		t.Errorf("the log says\n%s", w.log.String())
 	}
+}
+
+// TestMTU: the way to the server takes 1400 octets, and a request of 1395 gets no option 82.
+func TestMTU(t *testing.T) {
+	w := newWorld(t)
+	w.start(config())
+	w.client1.SendDHCP(broadcast(append(discover(1), make([]byte, 1395-28-300)...)))
+	w.client1.SendDHCP(broadcast(discover(2)))
+	seen := map[uint32]bool{}
+	for len(seen) < 2 {
+		_, v := w.await(w.server)
+		seen[v.XID()] = v.Has(dhcp4.OptDHCPAgentOptions)
+	}
+	if !seen[1] || !seen[2] { // PAD is no reason
+		t.Errorf("option 82: %v", seen)
+	}
+	long := discover(3)
+	end := bytes.IndexByte(long[240:], 255) + 240
+	long = append(long[:end:end], bytes.Repeat(append([]byte{43, 253}, make([]byte, 253)...), 4)...)
+	long = append(append(long, 43, byte(1395-28-len(long)-3)), make([]byte, 1395-28-len(long)-3)...)
+	w.client1.SendDHCP(broadcast(append(long, 255)))
+	if _, v := w.await(w.server); v.XID() != 3 || v.Has(dhcp4.OptDHCPAgentOptions) {
+		t.Errorf("xid %d has option 82", v.XID())
+	}
+	if s := w.status(); len(s.Omitted) != 1 || s.Omitted[0] != (run.Counter{Name: "no-room", Count: 1}) {
+		t.Errorf("%+v", s)
+	}
+	w.eventually("that is in the log", func() bool { return strings.Contains(w.log.String(), "AGENT_INFO_OMITTED") })
+}
+
+func TestBadFramesAreCounted(t *testing.T) {
+	w := newWorld(t)
+	w.start(config())
+	s := broadcast(discover(1))
+	frame := link.AppendFrame(nil, clientHW, 1, &s)
+	frame[60]++ // under the checksum
+	w.client1.Send(frame)
+	w.eventually("the frame is counted", func() bool { st := w.status(); return len(st.Frames) == 1 && st.Frames[0].Count == 1 })
 }
 
 func TestConfigure(t *testing.T) {
@@ -347,6 +397,27 @@ func TestFlood(t *testing.T) {
 	if s := w.status(); s.ToServers == 0 || s.ToClients != 200 {
 		t.Errorf("%+v", s)
 	}
+}
+
+// TestWarnings: what keeps answers from coming is said.
+func TestWarnings(t *testing.T) {
+	w := newWorld(t)
+	c := config()
+	c.Servers = append(c.Servers, addr("198.18.2.7"))
+	c.Downstream[0].GIAddr = addr("203.0.113.7")
+	c.Downstream = append(c.Downstream, relay.Downstream{Name: "eth8"})
+	w.start(c)
+	for _, want := range []string{"id=SERVER_DOWNSTREAM server=198.18.2.7 interface=eth2", "id=GIADDR_MISSING giaddr=203.0.113.7", "id=LINK_MISSING interface=eth8"} {
+		w.eventually(want, func() bool { return strings.Contains(w.log.String(), want) })
+	}
+	w.net.mu.Lock()
+	w.net.noRoute = true
+	w.net.mu.Unlock()
+	if err := w.runner.Configure(context.Background(), c); err != nil {
+		t.Fatal(err)
+	}
+	w.eth2.SetAddrs(prefix("198.18.7.1", 24)) // a reason to look again
+	w.eventually("no route is said", func() bool { return strings.Contains(w.log.String(), "id=SERVER_UNREACHABLE server=192.0.2.1") })
 }
 
 func TestStartErrors(t *testing.T) {
