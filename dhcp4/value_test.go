@@ -65,6 +65,11 @@ func TestAppendValue(t *testing.T) {
 		{"v4-dnr", "1 dns.example 192.0.2.53 svc=00:01", "001700010d03646e73076578616d706c650004c00002350001", "1 dns.example 192.0.2.53 svc=00:01"},
 		{"v4-dnr", "100 dns.example 192.0.2.53 192.0.2.54 dohpath=/q{?dns} port=853 alpn=dot alpn=h2", "003600640d03646e73076578616d706c650008c0000235c0000236 000100070 3646f74026832 000300020355 00070008 2f717b3f646e737d",
 			"100 dns.example 192.0.2.53 192.0.2.54 alpn=dot alpn=h2 port=853 dohpath=/q{?dns}"},
+		// Keys out of order, which RFC 9460 2.2 forbids, and one without a word here are shown as octets.
+		{"v4-dnr", "1 dns.example 192.0.2.53 svc=00:01:00:04:03:64:6f:74:00:07:00:01:2f:00:03:00:02:03:55", "002800010d03646e73076578616d706c650004c0000235 0001000403646f74 000700012f 000300020355",
+			"1 dns.example 192.0.2.53 svc=00:01:00:04:03:64:6f:74:00:07:00:01:2f:00:03:00:02:03:55"},
+		{"v4-dnr", "1 dns.example 192.0.2.53 svc=00:01:00:04:03:64:6f:74:00:05:00:01:2f", "002200010d03646e73076578616d706c650004c0000235 0001000403646f74 000500012f",
+			"1 dns.example 192.0.2.53 svc=00:01:00:04:03:64:6f:74:00:05:00:01:2f"},
 		{"v4-dnr", "1 dns.example", "001000010d03646e73076578616d706c6500", "1 dns.example"},
 		{"v6-only-preferred", "1800", "00000708", "1800"},
 		{"v4-captive-portal", "https://192.0.2.1/portal", "68747470733a2f2f3139322e302e322e312f706f7274616c", `"https://192.0.2.1/portal"`},

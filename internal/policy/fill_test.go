@@ -62,6 +62,7 @@ func TestFill(t *testing.T) {
 		{12, strings.Repeat("a", 60) + "${address}", ""},
 		{15, "${subnet}.example.net", "floor-7-east.example.net"},
 		{67, "boot/${hw-address}.cfg", "boot/02:00:5e:10:00:01.cfg"},
+		{67, "boot/${subscriber-id}", ""},
 		{67, "boot/${address}", "boot/198.18.7.10"},
 		{67, "${subnet}", "floor-7/east"},
 		{67, "${hostname}", "426f622773206c6170746f703b20726d202d7266202f"},
