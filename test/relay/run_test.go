@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -48,6 +49,24 @@ func TestWhatKeepsItFromStarting(t *testing.T) {
 	s.exits(6, "control socket", append([]string{lessor, "relay"}, one("eth2", "6768")...)...)
 	check(t, s.agent.Stop(5*time.Second))
 	s.exits(4, "nobody listens", lessor, "relay", "status")
+}
+
+// TestWithTheRightsOfItsUnit: another user, two capabilities, and of /proc only processes.
+func TestWithTheRightsOfItsUnit(t *testing.T) {
+	s := newSite(t)
+	s.start(netlab.Dhcpd)
+	run := try(os.MkdirTemp("", "lessor-relay-"))(t) // not below a directory of root's alone
+	defer os.RemoveAll(run)
+	check(t, os.Chown(run, 65534, 65534))
+	const caps = "+net_raw,+net_bind_service"
+	args := append([]string{"/usr/bin/unshare", "--mount", "/bin/sh", "-c", `mount -t proc -o subset=pid proc /proc && exec "$@"`, "sh",
+		"/usr/bin/setpriv", "--reuid=65534", "--clear-groups", "--inh-caps=-all," + caps, "--ambient-caps=-all," + caps, "--bounding-set=-all," + caps, "--no-new-privs",
+		lessor, "relay", "--control", filepath.Join(run, "control.sock")}, simple...)
+	p := try(s.router.Start(netlab.Spec{Args: args, Guard: true}))(t)
+	if err := p.WaitOutput("RELAY_STARTED", 10*time.Second); err != nil {
+		t.Fatalf("%v\n%s", err, p.Output())
+	}
+	s.bound(s.client(netlab.Udhcpc, 0), 0)
 }
 
 // TestInterfaceIsAwaited: one that does not exist yet is served when it appears (L4).
