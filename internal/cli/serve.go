@@ -78,6 +78,7 @@ func newServe(g *globals) *cobra.Command {
 
 // serve runs until ctx ends.
 func serve(ctx context.Context, g *globals, f *serveFlags) error {
+	g.littleGarbage()
 	syscall.Umask(0o077) // whatever is made from here on is this user's alone
 	handler, err := f.logHandler(g)
 	if err != nil {
