@@ -45,6 +45,7 @@ var fileKeys = &keys[file]{
 	words: map[string]string{
 		"dhcp4":              "take what is inside it one level up; Lessor's keys stand at the top of the file",
 		"subnet4":            "subnets",
+		"relay":              "write it under a subnet or a shared network; the file of a relay agent is for \"lessor relay -c FILE\"",
 		"interface":          "interfaces",
 		"interfaces-config":  "write interfaces: [eth0]",
 		"default-lease-time": "valid-lifetime",
