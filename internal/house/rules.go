@@ -56,7 +56,7 @@ func Lessor() Rules {
 				"internal/relay", "internal/template"},
 			"internal/engine": {"dhcp4", "internal/trace", "internal/clock", "internal/wire", "internal/lease", "internal/pool", "internal/policy",
 				"internal/server", "internal/event", "internal/store", "internal/link"},
-			"internal/control": {"dhcp4", "internal/clock", "internal/lease", "internal/pool", "internal/policy", "internal/server",
+			"internal/control": {"dhcp4", "internal/clock", "internal/wire", "internal/lease", "internal/pool", "internal/policy", "internal/server",
 				"internal/event", "internal/store", "internal/link", "internal/engine", "internal/local"},
 			"internal/local":        {},
 			"internal/client":       {"dhcp4", "internal/wire", "internal/lease"},
