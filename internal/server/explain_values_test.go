@@ -38,8 +38,8 @@ subnets:
 	}
 	for _, s := range tr.Steps {
 		if w, ok := want[s.Name]; ok && s.Stage == server.StageClass {
-			if s.Text != w {
-				t.Errorf("class %s: %s\nwant %s", s.Name, s.Text, w)
+			if got := s.Text + ": " + s.Detail; got != w {
+				t.Errorf("class %s: %s\nwant %s", s.Name, got, w)
 			}
 			delete(want, s.Name)
 		}
