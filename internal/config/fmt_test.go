@@ -80,7 +80,7 @@ func TestFormatIsOneLayout(t *testing.T) {
 	want := ""
 	for indent := 2; indent < 9; indent++ {
 		for _, compact := range []bool{false, true} {
-			in, err := yaml.Dump(&root, yaml.WithIndent(indent), yaml.WithCompactSeqIndent(compact))
+			in, err := yaml.Dump(&root, yaml.WithIndent(indent), yaml.WithCompactSeqIndent(compact), yaml.WithLineWidth(1000))
 			if err != nil {
 				t.Fatal(err)
 			}
