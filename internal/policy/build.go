@@ -69,7 +69,7 @@ type PoolSpec struct {
 // prefix, relay agent or interface that occurs twice. The configuration reports the
 // same faults with their positions before it comes here.
 func Build(s Spec) (*Policy, error) {
-	p := &Policy{Settings: s.Settings, File: s.File}
+	p := &Policy{Settings: s.Settings, File: s.File, sets: map[optionsKey]*OptionSet{}}
 	p.Classes = append([]Class{{Name: NameKnown}, {Name: NameUnknown}}, s.Classes...)
 	if len(p.Classes) > MaxClasses {
 		return nil, fmt.Errorf("there are more than %d client classes", MaxClasses-FirstClass)
@@ -103,14 +103,21 @@ func Build(s Spec) (*Policy, error) {
 		return nil, err
 	}
 	p.markNamed(&s)
+	p.sets = nil
 	return p, nil
 }
 
 func (p *Policy) buildNetwork(s *Spec, ns *NetworkSpec) (*Network, error) {
-	n := &Network{Name: ns.Name, Pos: ns.Pos}
+	first := &plot{}
+	n := &first.network
+	n.Name, n.Pos, n.Subnets = ns.Name, ns.Pos, first.subnets[:0]
 	outer := level{ns.Lifetimes.Within(s.Lifetimes), Merge(s.Options, ns.Options.At(LevelSharedNetwork)), MergeBoot(s.Boot, ns.Boot), guarded(nil, ns.Guard)}
 	for i := range ns.Subnets {
-		sn, err := buildSubnet(&outer, n, &ns.Subnets[i])
+		on := first
+		if i > 0 {
+			on = &plot{}
+		}
+		sn, err := p.buildSubnet(on, &outer, n, &ns.Subnets[i])
 		if err != nil {
 			return nil, err
 		}
@@ -126,6 +133,19 @@ func (p *Policy) buildNetwork(s *Spec, ns *NetworkSpec) (*Network, error) {
 	var err error
 	n.subnets, err = subnetSegments(n.Subnets)
 	return n, err
+}
+
+// plot is a network, a subnet and a pool beside each other, with the lists of one that lead
+// from each to the next: of 10,000 networks hardly one is in the cache, and a packet looks at
+// all three. A list that grows moves away by itself.
+type plot struct {
+	network Network
+	subnets [1]*Subnet
+	subnet  Subnet
+	pools   [1]*Pool
+	never   [4]dhcp4.Addr
+	dynamic [1]segment[Pool]
+	pool    Pool
 }
 
 // place notes the agents and interfaces that stand for n.
@@ -171,20 +191,23 @@ func (sn *Subnet) guarded() bool {
 	return len(sn.Guards) > 0 || slices.ContainsFunc(sn.Pools, func(p *Pool) bool { return len(p.Guards) > 0 })
 }
 
-func buildSubnet(outer *level, n *Network, ss *SubnetSpec) (*Subnet, error) {
+func (p *Policy) buildSubnet(on *plot, outer *level, n *Network, ss *SubnetSpec) (*Subnet, error) {
 	raw := ss.Lifetimes.Within(outer.Lifetimes)
-	mask := NewOptionSet(dhcp4.Option{Code: 1, Data: ss.Prefix.Mask().Append(nil)})
-	sn := &Subnet{
-		Name:      ss.Name,
-		Prefix:    ss.Prefix,
-		Network:   n,
-		Lifetimes: raw.Resolve(),
-		Options:   Merge(mask, Merge(outer.options, ss.Options.At(LevelSubnet))),
-		Boot:      MergeBoot(outer.boot, ss.Boot),
-		Limits:    ss.Limits,
-		Guards:    guarded(outer.guards, ss.Guard),
-		Pos:       ss.Pos,
+	on.subnet = Subnet{
+		Name:       ss.Name,
+		Prefix:     ss.Prefix,
+		Network:    n,
+		Pools:      on.pools[:0],
+		Lifetimes:  raw.Resolve(),
+		Options:    p.subnetOptions(outer.options, ss),
+		Boot:       MergeBoot(outer.boot, ss.Boot),
+		Limits:     ss.Limits,
+		Guards:     guarded(outer.guards, ss.Guard),
+		Pos:        ss.Pos,
+		NeverOffer: on.never[:0],
+		dynamic:    on.dynamic[:0],
 	}
+	sn := &on.subnet
 	if sn.Name == "" {
 		sn.Name = ss.Prefix.String()
 	}
@@ -192,7 +215,7 @@ func buildSubnet(outer *level, n *Network, ss *SubnetSpec) (*Subnet, error) {
 		sn.NeverOffer.add(r.First)
 		sn.NeverOffer.add(r.Last)
 	}
-	if err := sn.addPools(ss, raw); err != nil {
+	if err := sn.addPools(on, ss, raw); err != nil {
 		return nil, err
 	}
 	for i := range ss.Reservations {
@@ -205,20 +228,43 @@ func buildSubnet(outer *level, n *Network, ss *SubnetSpec) (*Subnet, error) {
 			r.Options = Merge(name, r.Options)
 		}
 		r.Options = r.Options.At(LevelReservation)
-		if err := n.addReservation(&r); err != nil {
+		if err := n.addReservation(r.compact()); err != nil {
 			return nil, err
 		}
 	}
 	return sn, nil
 }
 
-func (sn *Subnet) addPools(ss *SubnetSpec, raw Lifetimes) error {
+// subnetOptions is what a subnet has of the levels around it and its own, with the mask.
+// Subnets for which that is the same share it.
+func (p *Policy) subnetOptions(outer *OptionSet, ss *SubnetSpec) *OptionSet {
+	key := optionsKey{ss.Prefix.Bits, outer, ss.Options}
+	set := p.sets[key]
+	if set == nil {
+		mask := NewOptionSet(dhcp4.Option{Code: 1, Data: ss.Prefix.Mask().Append(nil)})
+		set = Merge(mask, Merge(outer, ss.Options.At(LevelSubnet)))
+		p.sets[key] = set
+	}
+	return set
+}
+
+type optionsKey struct {
+	bits         int
+	outer, inner *OptionSet
+}
+
+func (sn *Subnet) addPools(on *plot, ss *SubnetSpec, raw Lifetimes) error {
 	for i := range ss.Pools {
 		ps := &ss.Pools[i]
 		if ps.Range.Size() == 0 || !sn.Prefix.Contains(ps.Range.First) || !sn.Prefix.Contains(ps.Range.Last) {
 			return fmt.Errorf("pool %s is empty or outside its subnet %s", ps.Range, sn.Prefix)
 		}
-		sn.Pools = append(sn.Pools, &Pool{
+		pool := &on.pool
+		if i > 0 {
+			pool = &Pool{}
+		}
+		sn.Pools = append(sn.Pools, pool)
+		*pool = Pool{
 			Range:     ps.Range,
 			Exclude:   clip(ps.Exclude, ps.Range),
 			Subnet:    sn,
@@ -227,7 +273,7 @@ func (sn *Subnet) addPools(ss *SubnetSpec, raw Lifetimes) error {
 			Boot:      MergeBoot(sn.Boot, ps.Boot),
 			Guards:    guarded(sn.Guards, ps.Guard),
 			Pos:       ps.Pos,
-		})
+		}
 	}
 	slices.SortFunc(sn.Pools, func(a, b *Pool) int { return cmp.Compare(a.Range.First, b.Range.First) })
 	for i, p := range sn.Pools {

@@ -86,6 +86,7 @@ type Policy struct {
 	subnets     segments[Subnet]
 	relays      map[dhcp4.Addr]*Network // agents that stand for a network
 	byInterface map[string]*Network
+	sets        map[optionsKey]*OptionSet // while it is built
 }
 
 // KnownRelay reports whether giaddr is that of a relay agent whose word is believed:

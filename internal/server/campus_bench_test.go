@@ -16,7 +16,7 @@ const campusClients = 50_000
 // campusPolicy is 10,000 subnets of 8 addresses with 10 reservations each, half of them with
 // an address, or one subnet
 // without any. The renewals of BenchmarkCampus fit both.
-func campusPolicy(b *testing.B, many bool) *policy.Policy {
+func campusPolicy(b *testing.B, many, reserved bool) *policy.Policy {
 	spec := policy.Spec{Settings: policy.Defaults(), Lifetimes: policy.Lifetimes{Valid: 3600}}
 	spec.ConflictCheck = false
 	first := dhcp4.MustParseAddr("198.18.0.0")
@@ -24,14 +24,16 @@ func campusPolicy(b *testing.B, many bool) *policy.Policy {
 		dhcp4.Option{Code: dhcp4.OptRouters, Data: dhcp4.MustParseAddr("198.51.100.1").Append(nil)},
 		dhcp4.Option{Code: dhcp4.OptDomainNameServers, Data: dhcp4.MustParseAddr("198.51.100.2").Append(nil)},
 		dhcp4.Option{Code: dhcp4.OptDomainName, Data: []byte("example.net")})
-	if !many {
-		spec.Networks = []policy.NetworkSpec{{Subnets: []policy.SubnetSpec{{Prefix: dhcp4.Prefix{Addr: first, Bits: 15}, Options: options,
-			Pools: []policy.PoolSpec{{Range: dhcp4.Range{First: first + 2, Last: first + 1<<17 - 2}}}}}}}
-	} else {
-		for i := range 10_000 {
-			at := first + dhcp4.Addr(i*8)
-			ss := policy.SubnetSpec{Prefix: dhcp4.Prefix{Addr: at, Bits: 29}, Options: options,
+	one := []policy.SubnetSpec{{Prefix: dhcp4.Prefix{Addr: first, Bits: 15}, Options: options,
+		Pools: []policy.PoolSpec{{Range: dhcp4.Range{First: first + 2, Last: first + 1<<17 - 2}}}}}
+	for i := range 10_000 {
+		at := first + dhcp4.Addr(i*8)
+		ss := &one[0]
+		if many {
+			ss = &policy.SubnetSpec{Prefix: dhcp4.Prefix{Addr: at, Bits: 29}, Options: options,
 				Pools: []policy.PoolSpec{{Range: dhcp4.Range{First: at + 1, Last: at + 6}}}}
+		}
+		if many || reserved {
 			for r := range 10 {
 				res := policy.Reservation{Hostname: "host", Keys: []policy.Key{{Kind: policy.KeyHWAddress, HType: 1, Value: benchHW(1<<24 + i*10 + r)}}}
 				if r < 5 {
@@ -39,8 +41,13 @@ func campusPolicy(b *testing.B, many bool) *policy.Policy {
 				}
 				ss.Reservations = append(ss.Reservations, res)
 			}
-			spec.Networks = append(spec.Networks, policy.NetworkSpec{Subnets: []policy.SubnetSpec{ss}})
 		}
+		if many {
+			spec.Networks = append(spec.Networks, policy.NetworkSpec{Subnets: []policy.SubnetSpec{*ss}})
+		}
+	}
+	if !many {
+		spec.Networks = []policy.NetworkSpec{{Subnets: one}}
 	}
 	p, err := policy.Build(spec)
 	if err != nil {
@@ -49,15 +56,14 @@ func campusPolicy(b *testing.B, many bool) *policy.Policy {
 	return p
 }
 
-// BenchmarkCampus is a renewal by one of 50,000 clients: in one subnet, and in 10,000
-// subnets with 100,000 reservations.
+// BenchmarkCampus is a renewal by one of 50,000 clients: in one subnet without and with
+// 100,000 reservations, and in 10,000 subnets with them.
 func BenchmarkCampus(b *testing.B) {
-	for _, many := range []bool{false, true} {
-		name := "one-subnet"
-		if many {
-			name = "10000-subnets"
-		}
-		b.Run(name, func(b *testing.B) {
+	for _, v := range []struct {
+		name           string
+		many, reserved bool
+	}{{"one-subnet", false, false}, {"one-subnet-reserved", false, true}, {"10000-subnets", true, true}} {
+		b.Run(v.name, func(b *testing.B) {
 			c := server.New(secret, lease.BootID{1})
 			now := lease.Instant{M: 1e15, W: 1_790_000_000e9}
 			first := dhcp4.MustParseAddr("198.18.0.0")
@@ -71,7 +77,7 @@ func BenchmarkCampus(b *testing.B) {
 				packets[i].Src = a
 			}
 			var e server.Effects
-			c.SetPolicy(now, campusPolicy(b, many), &e)
+			c.SetPolicy(now, campusPolicy(b, v.many, v.reserved), &e)
 			c.SetLinks(now, []wire.Link{benchLink}, &e)
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
