@@ -42,9 +42,9 @@ func TestCampus(t *testing.T) {
 		check(t, c.run.Start())
 	}
 	lap("all clients are started")
-	ls.await(t, s.wire, cs, 0, 30*time.Second)
+	ls.await(t, s.wire, cs, bound, 30*time.Second)
 	lap("all have an address")
-	ls.await(t, s.wire, cs, 1, 100*time.Second)
+	ls.await(t, s.wire, cs, renewed, 60*time.Second)
 	lap("all have renewed; the clients take %d MiB", (before-available(t))>>20)
 
 	checked := 0

@@ -17,7 +17,7 @@ var oneLink = []link{{"a1", []byte{11}, 0}}
 // newClient is a client on oneLink that is not started yet.
 func (s *stage) newClient(n int, kind netlab.Kind, flags ...string) *client {
 	s.t.Helper()
-	c := &client{n: n, link: &oneLink[0], kind: kind, flags: flags}
+	c := &client{n: n, link: &oneLink[0], kind: kind, flags: flags, renewals: 1}
 	check(s.t, s.join(c))
 	s.t.Cleanup(func() {
 		if s.t.Failed() {
@@ -77,10 +77,11 @@ func TestOneMachineHasOneAddressUnderThreeNames(t *testing.T) {
 	rom(0x100)
 	installer(0x200)
 	rom(0x300)
+	system.renewals = 2
 	check(t, system.run.Start())
 	ls := newLives([]*client{system})
 	ls.marks["a1"] = s.wire["a1"].Mark()
-	ls.await(t, s.wire, []*client{system}, 2, 30*time.Second)
+	ls.await(t, s.wire, []*client{system}, renewed, 30*time.Second)
 	l := ls.of[system.mac()]
 	for _, x := range append(l.renewals, *l.bound) {
 		if v, _ := x.ack.View(); v.YIAddr() != reserved {

@@ -50,7 +50,7 @@ func TestChangedReservationMovesItsClientOnce(t *testing.T) {
 		cs = append(cs, c)
 	}
 	ls := newLives(cs)
-	ls.await(t, s.wire, cs, 1, 30*time.Second)
+	ls.await(t, s.wire, cs, renewed, 30*time.Second)
 	for _, c := range cs {
 		if v, _ := ls.of[c.mac()].bound.ack.View(); v.YIAddr() != at(11, was[c.n]) {
 			t.Fatalf("%s (%s) has %s", c.name(), c.kind, v.YIAddr())
@@ -111,7 +111,7 @@ func TestTwoMachinesChangePlaces(t *testing.T) {
 		check(t, c.run.Start())
 	}
 	ls := newLives(cs)
-	ls.await(t, s.wire, cs, 1, 30*time.Second)
+	ls.await(t, s.wire, cs, renewed, 30*time.Second)
 	srv.reload(moveConfig(map[int]byte{1: 102, 2: 101}))
 	mark := s.wire["a1"].Mark()
 	for i, c := range cs {

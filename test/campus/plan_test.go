@@ -55,6 +55,8 @@ type client struct {
 	life    uint32                // of its lease, in seconds
 	options map[dhcp4.Code]string // octets; what it does not ask for need not come
 
+	renewals int // that are waited for
+
 	host *netlab.Host
 	run  *netlab.Client
 }
@@ -68,7 +70,7 @@ func plan() (cs []*client) {
 	for i := range links {
 		l := &links[i]
 		for k := range l.clients {
-			c := &client{n: len(cs) + 1, link: l, kind: netlab.Lessor, life: 40, options: map[dhcp4.Code]string{
+			c := &client{n: len(cs) + 1, link: l, kind: netlab.Lessor, life: 40, renewals: 1, options: map[dhcp4.Code]string{
 				dhcp4.OptDomainName: "campus.example", dhcp4.OptDomainNameServers: octets(198, 19, 0, 53)}}
 			if others := k < len(netlab.Kinds) && othersOn[l.name]; others {
 				c.kind = netlab.Kinds[k]
@@ -95,6 +97,7 @@ var parts = map[string]func(c *client, k int){
 	"a3": func(c *client, _ int) { c.told(dhcp4.OptDomainName, "pool.example") },
 	"a4": func(c *client, _ int) {
 		c.in(200, 200, 14)
+		c.life, c.renewals = 16, 2
 		c.told(dhcp4.OptHostName, "door")
 	},
 	"b1": func(c *client, _ int) {
@@ -111,6 +114,7 @@ var parts = map[string]func(c *client, k int){
 	},
 	"b4": func(c *client, _ int) {
 		c.in(200, 200, 24)
+		c.life, c.renewals = 16, 2
 		c.flags = append(c.flags, "--hostname", "beamer")
 		c.told(dhcp4.OptDomainName, "beamers.example")
 	},

@@ -83,14 +83,18 @@ func (ls *lives) take(f *netlab.Frame) {
 	}
 }
 
-// await reads the wire until each client is bound and has renewed so many times.
-func (ls *lives) await(t *testing.T, links map[string]*netlab.Capture, cs []*client, renewals int, within time.Duration) {
+// bound and renewed are what await waits for.
+func bound(l *life, _ *client) bool   { return l.bound != nil }
+func renewed(l *life, c *client) bool { return l.bound != nil && len(l.renewals) >= c.renewals }
+
+// await reads the wire until ok says yes to each client.
+func (ls *lives) await(t *testing.T, links map[string]*netlab.Capture, cs []*client, ok func(*life, *client) bool, within time.Duration) {
 	t.Helper()
 	for end := time.Now().Add(within); ; time.Sleep(100 * time.Millisecond) {
 		ls.read(links)
 		var late []string
 		for _, c := range cs {
-			if l := ls.of[c.mac()]; l.bound == nil || len(l.renewals) < renewals {
+			if !ok(ls.of[c.mac()], c) {
 				late = append(late, fmt.Sprintf("%s (%s)", c.name(), c.kind))
 			}
 		}
@@ -98,7 +102,7 @@ func (ls *lives) await(t *testing.T, links map[string]*netlab.Capture, cs []*cli
 			return
 		}
 		if time.Now().After(end) {
-			t.Fatalf("after %s these %d clients have not renewed %d times: %v", within, len(late), renewals, late)
+			t.Fatalf("after %s %d clients are late: %v", within, len(late), late[:min(len(late), 20)])
 		}
 	}
 }
