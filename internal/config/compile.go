@@ -142,6 +142,10 @@ func (p *parser) doubt(f *file, pol *policy.Policy) {
 		p.doubtReservations(s, sn, at)
 	}
 	p.doubtRoutes(f)
+	p.doubtRouters(f)
+	p.doubtGuards(f)
+	p.doubtKeys(f)
+	p.doubtRelays(f, pol)
 	named := map[dhcp4.Addr]bool{}
 	f.eachLevel(func(_ []*level, l *level) {
 		for _, t := range []timeNode{l.valid, l.min} {

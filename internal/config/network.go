@@ -97,6 +97,7 @@ func (p *parser) knownRelays(f *file, n *yaml.Node) {
 	for _, item := range list(n) {
 		if r, ok := p.addrRange(item, "relays"); ok {
 			f.settings.Relays = append(f.settings.Relays, r)
+			f.relays = append(f.relays, rangeNode{r, p.place(item)})
 		}
 	}
 	if len(list(n)) == 0 {

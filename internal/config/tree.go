@@ -19,7 +19,8 @@ type file struct {
 	networks      []*networkNode
 	all           []*networkNode // see allNetworks, which is called once all are read
 	classes       []*classNode
-	flexID        *yaml.Node // nil: none
+	flexID        *yaml.Node  // nil: none
+	relays        []rangeNode // settings.Relays
 }
 
 // level is what can be set at each level of inheritance.
