@@ -11,10 +11,7 @@ import (
 // option 50, RENEWING and REBINDING one in ciaddr, RENEWING by unicast.
 func (c *Core) request(q *request, e *Effects) Reason {
 	if q.serverID != 0 && !c.isOurs(q, q.serverID) {
-		if of := c.offers.ofID(q.id); of != nil && of.live {
-			c.endOffer(of, q.now.M) // the client has chosen (S4, I6)
-		}
-		return ForeignServer
+		return c.notChosen(q)
 	}
 	switch {
 	case q.ciaddr != 0:
@@ -25,6 +22,21 @@ func (c *Core) request(q *request, e *Effects) Reason {
 		return c.selecting(q, e)
 	}
 	return c.extend(q, e, q.wanted, false)
+}
+
+// notChosen ends the offer of a client that has chosen another server (S4, I6).
+func (c *Core) notChosen(q *request) Reason {
+	if of := c.offers.ofID(q.id); of != nil && of.live {
+		c.endOffer(of, q.now.M)
+	}
+	return ForeignServer
+}
+
+// chosenElsewhere reports whether the client may have chosen another server: it names its relay
+// agent, which stands for all servers behind it (RFC 5107), and an address that was not
+// offered to it here. Who is authoritative knows that there is no other.
+func (c *Core) chosenElsewhere(q *request) bool {
+	return q.serverID == q.override && !c.pol.Authoritative && !c.isOwn(q.serverID) && !c.wasOffered(q, q.wanted)
 }
 
 // unicast reports whether the client sent its message to one server: to us, or to a
@@ -48,6 +60,9 @@ func (c *Core) selecting(q *request, e *Effects) Reason {
 		return c.remaining(q, e, st, s)
 	}
 	if reason := c.grantable(q, q.wanted); reason != None {
+		if c.chosenElsewhere(q) {
+			return c.notChosen(q)
+		}
 		return c.nak(q, e, reason, s)
 	}
 	if st != mine && !c.wasOffered(q, q.wanted) && !c.mayBind(q) {
