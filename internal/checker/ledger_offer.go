@@ -117,6 +117,11 @@ func (o *offerBook) rival(s *server, r *reply) *offer {
 	if of == nil || !of.live || s.l.m >= of.ends-second || r.isSame(of.who) || same(s.pol, r.who, of.who, r.addr) {
 		return nil
 	}
+	if sn := s.pol.SubnetOf(r.addr); sn != nil { // of those at one place the last to ask has the offer
+		if res := sn.Network.ReservedBy(r.addr); res != nil && reservationOf(s.pol, sn.Network, r.who) == res && reservationOf(s.pol, sn.Network, of.who) == res {
+			return nil
+		}
+	}
 	return of
 }
 

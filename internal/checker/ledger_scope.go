@@ -100,7 +100,7 @@ func (s *server) identify(q *request) {
 	}
 	if q.who.agent = s.believed(s.pol, q); q.who.agent == nil {
 		if all := s.remembered(q); len(all) > 0 {
-			q.who.agent = all[0]
+			q.who.agent = all[0].agent
 		}
 	}
 	if v, ok := policy.AgentOption(q.who.agent, dhcp4.AgentServerIDOverride); ok && len(v) == 4 {
@@ -118,9 +118,15 @@ func cameByUnicast(agent []byte) bool {
 	return ok && len(v) == 1 && v[0]&0x80 != 0
 }
 
+// agentInfo is which agent passed a client's messages on, and what it said of it.
+type agentInfo struct {
+	giaddr dhcp4.Addr
+	agent  []byte
+}
+
 // remembered is the relay information that the binding of q's client can have had when q was
 // decided on, the newest first.
-func (s *server) remembered(q *request) (all [][]byte) {
+func (s *server) remembered(q *request) (all []agentInfo) {
 	if q.giaddr != 0 || q.ciaddr == 0 || !q.ucast {
 		return nil
 	}
@@ -132,8 +138,8 @@ func (s *server) remembered(q *request) (all [][]byte) {
 		if b == nil || !carries(s.pol, b, q.who) || b.GIAddr != 0 && !q.routed {
 			continue
 		}
-		if !slices.ContainsFunc(all, func(a []byte) bool { return bytes.Equal(a, b.Agent) }) {
-			all = append(all, b.Agent)
+		if !slices.ContainsFunc(all, func(a agentInfo) bool { return a.giaddr == b.GIAddr && bytes.Equal(a.agent, b.Agent) }) {
+			all = append(all, agentInfo{b.GIAddr, b.Agent})
 		}
 	}
 	return all
@@ -169,13 +175,11 @@ func (s *server) classesOf(p *policy.Policy, n *policy.Network, q *request) []po
 	if b := &q.classes; b.known && b.pol == p && b.net == n && b.recT == recT {
 		return b.result
 	}
-	agents := [][]byte{s.believed(p, q)}
-	if agents[0] == nil {
-		agents[0] = q.who.agent
-		for _, a := range s.remembered(q) {
-			if !bytes.Equal(a, q.who.agent) {
-				agents = append(agents, a)
-			}
+	agents := []agentInfo{{q.giaddr, s.believed(p, q)}}
+	if old := s.remembered(q); agents[0].agent == nil && len(old) > 0 {
+		agents = old
+		if q.who.agent != nil && !slices.ContainsFunc(old, func(a agentInfo) bool { return bytes.Equal(a.agent, q.who.agent) }) {
+			agents = append(agents, agentInfo{old[0].giaddr, q.who.agent})
 		}
 	}
 	f := s.factsOf(q)
@@ -186,11 +190,11 @@ func (s *server) classesOf(p *policy.Policy, n *policy.Network, q *request) []po
 	return q.classes.result
 }
 
-// classify tests the classes in their order for client who with relay information agent.
-func classify(p *policy.Policy, n *policy.Network, f *policy.Facts, who ident, agent []byte) (in policy.ClassSet) {
-	who.agent = agent
+// classify tests the classes in their order for client who behind an agent.
+func classify(p *policy.Policy, n *policy.Network, f *policy.Facts, who ident, by agentInfo) (in policy.ClassSet) {
+	who.agent = by.agent
 	g := *f
-	g.Agent, g.Network, g.Classes = agent, n, policy.ClassSet{}
+	g.Agent, g.GIAddr, g.Network, g.Classes = by.agent, by.giaddr, n, policy.ClassSet{}
 	if r := reservationOf(p, n, who); r != nil {
 		g.Known = true
 		g.Classes.Add(policy.ClassKnown)

@@ -186,8 +186,8 @@ func (r *relays) toItsLink(a *agent, t int64, f *trace.Frame) string {
 	seen := false
 	for i := range a.requests {
 		p := &a.requests[i]
-		if p.t < t-passingAge || r.in.Parse(p.data) != nil || r.in.XID() != r.out.XID() || r.in.CHAddr16() != r.out.CHAddr16() {
-			continue
+		if p.t < t-passingAge || r.in.Parse(p.data) != nil || r.in.GIAddr() != 0 || r.in.XID() != r.out.XID() || r.in.CHAddr16() != r.out.CHAddr16() {
+			continue // what had a giaddr is answered there
 		}
 		if p.link == f.LinkID {
 			return ""

@@ -158,7 +158,7 @@ func (d *drawer) addReservation(c *conf, server int) bool {
 		r.hw = !r.id || d.half()
 	}
 	if len(d.s.Nets.Keys) > 1 {
-		d.keysFor(&r, k)
+		d.keysFor(s, &r, k)
 	}
 	if d.n(4) == 0 && c.valid != lease.Infinite {
 		r.valid = d.another(d.base)

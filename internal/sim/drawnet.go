@@ -99,7 +99,7 @@ func (d *drawer) relayPort() RelayPort {
 	q := RelayPort{Segment: seg, Addrs: []dhcp4.Prefix{{Addr: addrIn(seg, 1), Bits: 24}}}
 	switch n := &d.s.Nets; {
 	case d.share(n.Wrong):
-		q.GIAddr = unknownAgent + dhcp4.Addr(seg)
+		q.GIAddr, q.Selection = unknownAgent+dhcp4.Addr(seg), d.half()
 	case d.share(n.Selection):
 		q.Selection = true
 		if d.half() {
@@ -159,14 +159,18 @@ func (d *drawer) portOf(seg int) (q *RelayPort, name string) {
 	return nil, ""
 }
 
-// circuitOf is the circuit-id that client k alone has on its segment, "" for none.
+// circuitOf is the circuit-id that client k has on its segment, alone or with its neighbours; "" for none.
 func (d *drawer) circuitOf(k int) string {
 	seg := d.perClient[k]
 	if slices.Contains(d.p.Snoops, seg) {
 		return snoopedPort(d.p.Clients[k].Name)
 	}
-	if q, name := d.portOf(seg); q != nil && q.CircuitID == clientCircuit {
+	switch q, name := d.portOf(seg); {
+	case q == nil:
+	case q.CircuitID == clientCircuit:
 		return name + "/" + colons(d.p.Clients[k].MAC[:])
+	case q.CircuitID != "":
+		return name
 	}
 	return ""
 }
@@ -181,9 +185,13 @@ func (d *drawer) remoteOf(k int) string {
 
 // keysFor adds keys of the relay agent to a reservation of client k, beside the client's own or in
 // their place.
-func (d *drawer) keysFor(r *reservationConf, k int) {
+func (d *drawer) keysFor(s *subnetConf, r *reservationConf, k int) {
 	w := d.word(d.s.Nets.Keys)
-	switch circuit, remote := d.circuitOf(k), d.remoteOf(k); {
+	circuit, remote := d.circuitOf(k), d.remoteOf(k)
+	if slices.ContainsFunc(s.reservations, func(o reservationConf) bool { return o.circuit == circuit }) {
+		circuit = ""
+	}
+	switch {
 	case w == "circuit" && circuit != "":
 		r.circuit = circuit
 	case w == "remote" && remote != "":
@@ -243,7 +251,7 @@ func (d *drawer) changedNetwork(c *conf, seg int) {
 		if n := len(s.reservations); n > 0 { // known by something else
 			r := &s.reservations[d.n(int64(n))]
 			r.hw, r.id, r.circuit, r.remote = true, false, "", ""
-			d.keysFor(r, r.client)
+			d.keysFor(s, r, r.client)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 
 	"lessor/dhcp4"
@@ -46,6 +47,9 @@ type forger struct {
 	victims []victim
 	known   [][]byte // client identifiers that must not be used
 	seen    []byte   // the last DHCP frame that came by
+
+	agents   []dhcp4.Addr // giaddr of relay agents, known and unknown
+	circuits []string     // of ports of relay agents and switches
 }
 
 // neighbour is a host and its address on the link.
@@ -63,6 +67,7 @@ type victim struct {
 // aim looks around on the link of n.
 func (f *forger) aim(w *world, n *nic) {
 	f.servers, f.pool, f.victims, f.known = f.servers[:0], f.pool[:0], f.victims[:0], f.known[:0]
+	f.agents, f.circuits = f.agents[:0], f.circuits[:0]
 	var policies []*policy.Policy
 	for _, s := range w.servers {
 		p, _ := w.policy(s.config)
@@ -75,28 +80,81 @@ func (f *forger) aim(w *world, n *nic) {
 				continue
 			}
 			f.servers = append(f.servers, neighbour{m.mac, m.addrs[0].Addr})
-			if sn := p.SubnetOf(m.addrs[0].Addr); sn != nil {
-				for _, pool := range sn.Pools {
-					last := min(pool.Range.Last, pool.Range.First+63)
-					for a := pool.Range.First; a <= last; a++ {
-						f.pool = append(f.pool, a)
-					}
-				}
-			}
+			f.look(p, m.addrs[0].Addr)
 		}
+		f.past(w, n, s, p)
 	}
 	for i := range w.plan.Clients {
 		c := &w.plan.Clients[i]
 		id := c.identifier()
 		half := id != nil
 		for _, p := range policies {
-			half = half && p.MatchClientID && !slices.ContainsFunc(p.Networks, func(n *policy.Network) bool { return n.Reservation(&policy.Keys{HType: 1, HW: c.MAC[:]}) != nil })
+			half = half && p.MatchClientID && !slices.ContainsFunc(p.Networks, func(n *policy.Network) bool { return reservesCard(n, c) })
+		}
+		if c.ROM != nil {
+			f.known = append(f.known, c.ROM.ClientID)
 		}
 		f.victims = append(f.victims, victim{c.MAC, half})
 		if id != nil {
 			f.known = append(f.known, id)
 		}
 	}
+}
+
+// look takes the pools of the network in which address a lies.
+func (f *forger) look(p *policy.Policy, a dhcp4.Addr) {
+	sn := p.SubnetOf(a)
+	if sn == nil {
+		return
+	}
+	for _, sn := range sn.Network.Subnets {
+		for _, pool := range sn.Pools {
+			last := min(pool.Range.Last, pool.Range.First+63)
+			for a := pool.Range.First; a <= last; a++ {
+				f.pool = append(f.pool, a)
+			}
+		}
+	}
+}
+
+// past looks past the router on the link of n at server s.
+func (f *forger) past(w *world, n *nic, s *serverHost, p *policy.Policy) {
+	for _, r := range w.relays {
+		for i, m := range r.nics[1:] {
+			if m.seg == n.seg {
+				f.servers = append(f.servers, neighbour{m.mac, s.plan.Addrs[r.plan.Up].Addr})
+				f.look(p, m.addrs[0].Addr)
+			}
+			f.agents = append(f.agents, max(r.plan.Ports[i].GIAddr, m.addrs[0].Addr), unknownAgent+1)
+			f.circuits = append(f.circuits, fmt.Sprintf("eth%d", i+1), fmt.Sprintf("eth%d/%s", i+1, colons(w.plan.Clients[0].MAC[:])))
+		}
+	}
+	for i := range min(len(w.plan.Clients), 3*len(w.plan.Snoops)) {
+		f.circuits = append(f.circuits, snoopedPort(w.plan.Clients[i].Name))
+	}
+}
+
+// reservesCard reports whether a reservation in n goes by the hardware address of c, or by what
+// a relay agent makes of it.
+func reservesCard(n *policy.Network, c *ClientPlan) bool {
+	if n.Reservation(&policy.Keys{HType: 1, HW: c.MAC[:]}) != nil {
+		return true
+	}
+	return slices.ContainsFunc(n.Reservations(), func(r *policy.Reservation) bool {
+		return slices.ContainsFunc(r.Keys, func(k policy.Key) bool { return k.Kind == policy.KeyCircuitID || k.Kind == policy.KeyRemoteID })
+	})
+}
+
+// deceive lets a message look as if it had gone through a relay agent or a switch.
+func (f *forger) deceive(h *dhcp4.Header, agent []byte) []byte {
+	if len(f.circuits) > 0 && f.dice.n(4) == 0 {
+		c := f.circuits[f.dice.n(int64(len(f.circuits)))]
+		agent = append([]byte{dhcp4.AgentCircuitID, byte(len(c))}, c...)
+	}
+	if len(f.agents) > 0 && f.dice.n(6) == 0 {
+		h.GIAddr = f.agents[f.dice.n(int64(len(f.agents)))]
+	}
+	return agent
 }
 
 // frame makes one frame, nil when the station does not know enough yet.
@@ -186,6 +244,7 @@ func (f *forger) request(kind Forgery) []byte {
 	if kind == ForgeDiscover && f.dice.n(4) == 0 {
 		agent = f.octets(2 + f.dice.n(30))
 	}
+	agent = f.deceive(&h, agent)
 	all := []dhcp4.Option{{Code: dhcp4.OptDHCPMessageType, Data: []byte{byte(t)}}}
 	if id != nil {
 		all = append(all, dhcp4.Option{Code: dhcp4.OptDHCPClientIdentifier, Data: id})
