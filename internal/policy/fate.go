@@ -44,27 +44,37 @@ func (p *Policy) FateOf(f *Facts, a dhcp4.Addr) (Fate, *Reservation) {
 	if p.recordClasses(f, r); p.Drop != 0 && f.Classes.Has(p.Drop) {
 		return FateDropped, r
 	}
-	if owner := f.Network.ReservedBy(a); owner != nil && owner != r {
-		if r != nil && r.Addr != 0 {
-			return FateMoves, r
+	if r != nil && r.Addr != 0 && r.Addr != a {
+		return FateMoves, r
+	}
+	return f.Network.Grants(a, r, &f.Classes), r
+}
+
+// Grants says whether n has a for a client with this reservation, nil for none, and in these
+// classes: FateKeeps, or why not. That the client's place may be its reserved address is the
+// caller's to see. It does not allocate.
+func (n *Network) Grants(a dhcp4.Addr, r *Reservation, classes *ClassSet) Fate {
+	sn := n.Contains(a)
+	if sn == nil {
+		return FateNoSubnet
+	}
+	if owner := n.ReservedBy(a); owner != nil {
+		if owner == r {
+			return FateKeeps
 		}
-		return FateReserved, r
+		return FateReserved
 	}
 	switch pool := sn.PoolOf(a); {
-	case r != nil && r.Addr == a:
-		return FateKeeps, r
-	case r != nil && r.Addr != 0:
-		return FateMoves, r
 	case pool == nil && sn.excludes(a):
-		return FateExcluded, r
+		return FateExcluded
 	case pool == nil:
-		return FateNoPool, r
-	case sn.isNeverOffered(a):
-		return FateNeverOffer, r
-	case !Admits(pool.Guards, &f.Classes):
-		return FateGuarded, r
+		return FateNoPool
+	case sn.NeverOffer.Has(a):
+		return FateNeverOffer
+	case !Admits(pool.Guards, classes):
+		return FateGuarded
 	}
-	return FateKeeps, r
+	return FateKeeps
 }
 
 func has(agent []byte, sub uint8) bool {
@@ -110,9 +120,4 @@ func (s *Subnet) excludes(a dhcp4.Addr) bool {
 		}
 	}
 	return false
-}
-
-func (s *Subnet) isNeverOffered(a dhcp4.Addr) bool {
-	never := s.NeverOffer.Has(a)
-	return never
 }

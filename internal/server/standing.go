@@ -85,27 +85,20 @@ func (c *Core) keysOf(n *policy.Network, s lease.Slot) policy.Keys {
 
 // allowed says why the configuration does not let this client have a, or None.
 func (c *Core) allowed(q *request, a dhcp4.Addr) Reason {
-	sn := q.net.Contains(a)
-	if sn == nil {
+	fate := q.net.Grants(a, q.res, &q.facts.Classes)
+	switch {
+	case fate == policy.FateNoSubnet:
 		return NakWrongNetwork
-	}
-	if a == q.giaddr || c.isOwn(a) {
+	case a == q.giaddr || c.isOwn(a):
 		return NakNotAllowed
-	}
-	if r := q.net.ReservedBy(a); r != nil {
-		if r == q.res {
-			return None
-		}
+	case fate == policy.FateReserved:
 		return NakReserved
-	}
-	p := sn.PoolOf(a)
-	if sn.NeverOffer.Has(a) || p == nil {
+	case fate == policy.FateGuarded:
+		return NakWrongClass
+	case fate != policy.FateKeeps:
 		return NakNotAllowed
 	}
-	if !policy.Admits(p.Guards, &q.facts.Classes) {
-		return NakWrongClass
-	}
-	if q.res != nil && q.res.Addr != 0 && c.reservationFree(q) {
+	if q.res != nil && q.res.Addr != 0 && q.res.Addr != a && c.reservationFree(q) {
 		return NakNotAllowed // the client's place is its reserved address
 	}
 	return None
