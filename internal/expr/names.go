@@ -29,7 +29,7 @@ var variables = []variable{
 		func(f *policy.Facts) ([]byte, bool) { return f.ClientID, len(f.ClientID) > 0 })},
 	{"message", "type of the message: `\"DISCOVER\"`, `\"REQUEST\"`, `\"INFORM\"`, …, or `\"BOOTP\"`", textLeaf("message", "is unknown: there is no packet",
 		func(f *policy.Facts) (string, bool) { return f.Type.String(), f.Type != 0 || f.View != nil })},
-	{"giaddr", "address of the relay agent; `\"0.0.0.0\"`: there is none", addrLeaf("giaddr",
+	{"giaddr", "address of the relay agent, in a renewal by unicast that of the binding; `\"0.0.0.0\"`: there is none", addrLeaf("giaddr",
 		func(f *policy.Facts) dhcp4.Addr { return f.GIAddr })},
 	{"ciaddr", "address that the client uses already; `\"0.0.0.0\"`: none", addrLeaf("ciaddr",
 		func(f *policy.Facts) dhcp4.Addr { return f.CIAddr })},
