@@ -118,6 +118,11 @@ func (c *Core) chooseNew(q *request, e *Effects, live, last lease.Slot) (choice,
 	}
 	if a == 0 {
 		answered = false
+		if of, _ := c.oldestOffer(q); of != nil && live == 0 {
+			if reason := c.mayHaveNew(q, of.addr, false); reason != None {
+				return c.tr.take(c, q, live, last, fromNowhere, choice{}), reason // it takes nobody's offer away
+			}
+		}
 		if a = c.recall(q); a == 0 {
 			return c.tr.take(c, q, live, last, fromNowhere, choice{}), c.whyNone(q)
 		}
