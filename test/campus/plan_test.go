@@ -1,7 +1,6 @@
 package campus
 
 import (
-	"encoding/binary"
 	"fmt"
 
 	"lessor/dhcp4"
@@ -181,9 +180,8 @@ func octets(b ...byte) string { return string(b) }
 // expected are the options for the client when it has the address a.
 func (c *client) expected(a dhcp4.Addr) map[dhcp4.Code]string {
 	all := map[dhcp4.Code]string{
-		dhcp4.OptSubnetMask:    octets(255, 255, 255, 0),
-		dhcp4.OptRouters:       string(at(byte(a>>8), 1).Append(nil)),
-		dhcp4.OptDHCPLeaseTime: string(binary.BigEndian.AppendUint32(nil, c.life)),
+		dhcp4.OptSubnetMask: octets(255, 255, 255, 0),
+		dhcp4.OptRouters:    string(at(byte(a>>8), 1).Append(nil)),
 	}
 	for code, v := range c.options {
 		all[code] = v
