@@ -30,7 +30,9 @@ func (b *history) bind(q *said, a string, lifetime uint32) lease.Change {
 		if len(q.k.rawID()) >= 2 {
 			r.ClientID = q.k.rawID()
 		}
-		r.GIAddr = q.h.GIAddr
+		if q.h.GIAddr != 0 || q.h.CIAddr == 0 { // a renewal past the agent changes nothing
+			r.GIAddr, r.Agent = q.h.GIAddr, q.agent
+		}
 		r.Lifetime, r.Grace = lifetime, grace(h.pol, lifetime)
 		r.Start, r.Renewed = lease.FloorSeconds(q.w), lease.FloorSeconds(q.w)
 		r.Until = lease.CeilSeconds(lease.After(q.w, lifetime))

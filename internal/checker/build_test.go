@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -213,6 +214,7 @@ type said struct {
 	frame trace.Frame
 	m, w  int64 // clocks of the server that received it
 	sid   string
+	agent []byte // option 82
 }
 
 // say has client k say something to the server of the host: a message with the options
@@ -248,11 +250,20 @@ func (b *history) say(k who, typ dhcp4.MessageType, args ...string) *said {
 			q.h.GIAddr = addrOf(val)
 			q.frame.Src, q.frame.SrcPort, q.frame.SrcMAC = addrOf(val), 67, wire.MAC{2, 0, 0, 0, 0xee, 1}
 			q.frame.Dst, q.frame.DstMAC = h.links[0].Addrs[0].Addr, h.links[0].MAC
+		case "agent":
+			q.agent, _ = hex.DecodeString(val)
+		case "sport":
+			port, _ := strconv.Atoi(val)
+			q.frame.SrcPort = uint16(port)
+		case "routed":
+			q.frame.SrcMAC = wire.MAC{2, 0, 0, 0, 0xee, 1}
+		case "subnet":
+			opts = append(opts, dhcp4.Option{Code: dhcp4.OptSubnetSelection, Data: addrOf(val).Append(nil)})
 		default:
 			b.t.Fatalf("%s: no such field", args[i])
 		}
 	}
-	q.frame.Payload, _ = dhcp4.AppendMessage(nil, &q.h, opts, nil, 1472)
+	q.frame.Payload, _ = dhcp4.AppendMessage(nil, &q.h, opts, q.agent, 1472)
 	b.again(q)
 	return q
 }
@@ -322,11 +333,11 @@ func (b *history) reply(q *said, typ dhcp4.MessageType, a string, lifetime uint3
 			hd.Flags |= dhcp4.FlagBroadcast
 		}
 	case q.h.CIAddr != 0:
-		f.Dst = q.h.CIAddr
+		f.Dst, f.DstMAC = q.h.CIAddr, q.frame.SrcMAC
 	case typ == dhcp4.Nak:
 		f.Dst = dhcp4.Broadcast
 	}
-	f.Payload, _ = dhcp4.AppendMessage(nil, &hd, opts, nil, 548)
+	f.Payload, _ = dhcp4.AppendMessage(nil, &hd, opts, q.agent, 548)
 	h.counters.Sent[typ]++
 	b.add(f)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 
 	"lessor/dhcp4"
 	"lessor/internal/client"
@@ -33,7 +34,7 @@ func (s *Scenario) canonical() string {
 	c := *s
 	c.Name, c.Idea, c.Nets = "", "", Networks{}
 	c.Faults = slices.DeleteFunc(slices.Clone(c.Faults), func(f Fault) bool { return f.Count == Span{} && slices.Contains(networkFaults, f.Key) })
-	text := fmt.Sprintf("%v", c)
+	text := strings.Replace(fmt.Sprintf("%v", c), fmt.Sprintf(" %v", c.Nets), "", 1)
 	if !reflect.DeepEqual(s.Nets, usualNetworks()) {
 		text += fmt.Sprintf("%v", s.Nets)
 	}
