@@ -265,7 +265,7 @@ func (c *Core) newBinding(q *request, a dhcp4.Addr) lease.Binding {
 	if len(q.rawID) >= 2 {
 		b.ClientID = q.rawID
 	}
-	b.GIAddr, b.Agent = q.giaddr, q.facts.Agent
+	b.GIAddr, b.Agent = q.facts.GIAddr, q.facts.Agent
 	if name, ok := q.view.Get(dhcp4.OptHostName, q.nameBuf[:0]); ok {
 		b.Hostname = name // at most 255 octets, as a store keeps it
 	}
