@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -101,11 +102,11 @@ func (f *explainFlags) links(g *globals, p *policy.Policy) ([]wire.Link, error) 
 	given := map[string][]dhcp4.Prefix{}
 	for _, text := range f.addresses {
 		name, addr, ok := strings.Cut(text, "=")
-		a, err := dhcp4.ParsePrefix(addr)
-		if !ok || err != nil {
+		a, err := netip.ParsePrefix(addr) // host bits and all
+		if !ok || err != nil || !a.Addr().Is4() {
 			return nil, wrongValue("interface-address", text, "an interface and its address, such as eth0=192.0.2.1/24")
 		}
-		given[name] = append(given[name], a)
+		given[name] = append(given[name], dhcp4.Prefix{Addr: dhcp4.AddrFrom4(a.Addr().As4()), Bits: a.Bits()})
 	}
 	names := p.Interfaces
 	for _, text := range f.addresses {

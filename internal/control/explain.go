@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"lessor/dhcp4"
 	"lessor/internal/lease"
@@ -21,7 +22,7 @@ import (
 // server. What is zero is made up to fit: see Packet.
 type Question struct {
 	Message   []byte     // the DHCP message; a server identifier of 0.0.0.0 in it stands for this server's
-	Interface string     // it comes in by; "": the first that fits
+	Interface string     // it comes in by; "": the one that fits, see link
 	Unicast   bool       // the client sent it to the server alone, as a renewal
 	Src, Dst  dhcp4.Addr // of the IP packet
 	SrcMAC    wire.MAC   // of the frame
@@ -139,10 +140,7 @@ func (q *Question) Packet(links []wire.Link, p *policy.Policy) (wire.Packet, *wi
 	pkt.Data = ours(&v, l.Addrs[0].Addr)
 	router := wire.MAC{2}
 	us, from, srcMAC, dst, dstMAC, port := l.Addrs[0].Addr, v.CIAddr(), router, dhcp4.Broadcast, wire.BroadcastMAC, uint16(dhcp4.ClientPort)
-	onLink := false
-	for _, a := range l.Addrs {
-		onLink = onLink || a.Contains(v.CIAddr())
-	}
+	onLink := holds(l, v.CIAddr())
 	if hw := v.CHAddr(); len(hw) == 6 {
 		srcMAC = wire.MAC(hw)
 	}
@@ -170,24 +168,38 @@ func (q *Question) Packet(links []wire.Link, p *policy.Policy) (wire.Packet, *wi
 	return pkt, l, nil
 }
 
-// link is the interface that the message comes in by.
+// link is the interface that the message comes in by: the one that is named; else the one on
+// which the relay agent, or the address that the client has, is; else, of what a relay agent or a
+// router brings, the first, and of what a client sends to all, the first that is in a network.
 func (q *Question) link(links []wire.Link, p *policy.Policy) (*wire.Link, error) {
 	if len(links) == 0 {
 		return nil, errNoLink
 	}
-	best := &links[0]
-	for i := range links {
-		switch {
-		case q.Interface == links[i].Name:
-			return &links[i], nil
-		case p.NetworkOfLink(best) == nil && p.NetworkOfLink(&links[i]) != nil:
-			best = &links[i]
+	if q.Interface != "" {
+		i := slices.IndexFunc(links, func(l wire.Link) bool { return l.Name == q.Interface })
+		if i < 0 {
+			return nil, fmt.Errorf("the server has no interface %q that is ready", q.Interface)
+		}
+		return &links[i], nil
+	}
+	var from dhcp4.Addr
+	routed := q.Unicast
+	var v dhcp4.View
+	if v.Parse(q.Message) == nil {
+		if from = v.CIAddr(); v.GIAddr() != 0 {
+			from, routed = v.GIAddr(), true
 		}
 	}
-	if q.Interface != "" {
-		return nil, fmt.Errorf("the server has no interface %q that is ready", q.Interface)
+	fits := func(l wire.Link) bool { return routed || p.NetworkOfLink(&l) != nil }
+	if on := func(l wire.Link) bool { return holds(&l, from) }; slices.ContainsFunc(links, on) {
+		fits = on
 	}
-	return best, nil
+	return &links[max(slices.IndexFunc(links, fits), 0)], nil
+}
+
+// holds reports whether a is in a subnet of the link.
+func holds(l *wire.Link, a dhcp4.Addr) bool {
+	return slices.ContainsFunc(l.Addrs, func(p dhcp4.Prefix) bool { return p.Contains(a) })
 }
 
 // ours is the message with us in the place of a server identifier of 0.0.0.0.
