@@ -159,7 +159,13 @@ func (s *shrinker) hosts() {
 		p.Servers = without(p.Servers, drop, func(c *ServerPlan) { names[c.Name] = true })
 		p.forget(names)
 	})
+	s.reduce(len(s.best.Relays), 0, reroll, func(p *Plan, drop func(int) bool) {
+		names := map[string]bool{}
+		p.Relays = without(p.Relays, drop, func(r *RelayPlan) { names[r.Name] = true })
+		p.forget(names)
+	})
 	s.keep(0, func(p *Plan) bool { return p.dropSilent() })
+	s.keep(0, func(p *Plan) bool { c := len(p.Snoops) > 0; p.Snoops = nil; return c })
 }
 
 // steps takes steps away.
@@ -333,6 +339,7 @@ func (s *Shrunk) String() string {
 	count("steps", len(from.Steps), len(to.Steps))
 	count("servers", len(from.Servers), len(to.Servers))
 	count("clients", len(from.Clients), len(to.Clients))
+	count("relay agents", len(from.Relays), len(to.Relays))
 	count("hostile stations", len(from.Hostiles), len(to.Hostiles))
 	for _, r := range []struct {
 		name    string

@@ -87,7 +87,7 @@ func (t *Timeline) target(f *trace.Frame) string {
 	case n != "":
 		return n
 	case f.Dst != 0:
-		return f.Dst.String()
+		return t.serverName(f.Dst) // the kernel asks for its hardware address in vain
 	}
 	return fmt.Sprintf("%x", f.DstMAC[3:])
 }
