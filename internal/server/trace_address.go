@@ -48,7 +48,7 @@ func (t *Trace) candidates(c *Core, q *request, live, last lease.Slot, from sour
 	}
 	s := Step{Stage: StageAddress, Verdict: Yes, Name: sourceNames[from], Addr: taken}
 	if from == fromReady {
-		s.Text = "free, nobody answered for it by ARP"
+		s.Text = "free, and unanswered by ARP"
 	} else {
 		s.Text = c.whichNew(taken)
 	}

@@ -161,7 +161,7 @@ func (t *Trace) delivery(q *request, r *Reply) {
 	case r.MAC == wire.BroadcastMAC:
 		s.Text = "broadcast"
 	case r.Type == dhcp4.Nak || q.ciaddr == 0:
-		s.Text = "unicast to " + hwText(r.MAC[:]) + ", which does not ask for a broadcast"
+		s.Text = "unicast to " + hwText(r.MAC[:]) + " (broadcast flag not set)"
 	default:
 		s.Text = "unicast to " + hwText(r.MAC[:])
 	}
@@ -218,6 +218,8 @@ func (t *Trace) reply(q *request, r *Reply, e *Effects) {
 	switch {
 	case t.Check != 0:
 		s.Text += fmt.Sprintf("; half a second later, if nobody answers for %s", t.Check)
+	case r.After != 0 && r.Type == dhcp4.Nak:
+		s.Text += "; it would wait for the store's word"
 	case r.After != 0 && len(e.Changes) > 0:
 		s.Text += "; it would wait for the disk"
 	case r.Type == dhcp4.Ack && q.kind == dhcp4.Request:
