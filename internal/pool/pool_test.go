@@ -172,6 +172,12 @@ func (m model) check(t *rapid.T, p *Pool, all []dhcp4.Addr) {
 		if ok != (len(want) > 0) || ok && (a != want[0] || k != m[a].key) {
 			t.Fatalf("oldest %v: %v %d %v, want the first of %v", s, a, k, ok, want)
 		}
+		for i, but := range want[:min(len(want), 2)] { // without the first the second is; without another the first
+			rest := append(slices.Clone(want[:i]), want[i+1:]...)
+			if a, k, ok := p.OldestBut(s, but); ok != (len(rest) > 0) || ok && (a != rest[0] || k != m[a].key) {
+				t.Fatalf("oldest %v but %v: %v %d %v, want the first of %v", s, but, a, k, ok, rest)
+			}
+		}
 	}
 	var freed []dhcp4.Addr
 	for a, k := range p.Freed {
