@@ -18,7 +18,7 @@ decides with: its client moves to a reservation, or is refused at its next renew
 its address is outside of the pools, excluded, reserved for another, or in no subnet.
 
 NEW is compared with OLD; with one FILE that is compared with the file of --config. "-" is
-standard input. The leases are those of the running server, or of the store in --state.
+standard input. The leases are those of the running server, or of the store in --store.
 
 What only a packet tells, such as a class test on an option, cannot be told from a lease:
 a client counts as outside of such a class.
@@ -33,7 +33,7 @@ func newConfigDiff(g *globals) *cobra.Command {
 		Use:     "diff [OLD] NEW",
 		Short:   "Say whom a change of the configuration hits",
 		Long:    configDiffLong,
-		Example: "  lessor config diff new.yaml\n  lessor config diff old.yaml new.yaml --state /var/lib/lessor --exit-code",
+		Example: "  lessor config diff new.yaml\n  lessor config diff old.yaml new.yaml --store /var/lib/lessor --exit-code",
 		Args:    cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
@@ -42,7 +42,7 @@ func newConfigDiff(g *globals) *cobra.Command {
 			return diffConfigs(cmd.Context(), g, args[0], args[1], state, noLeases, exitCode)
 		},
 	}
-	c.Flags().StringVar(&state, "state", "", "read the leases in this state `directory` instead of asking a server")
+	c.Flags().StringVar(&state, "store", "", "read the leases in this state `directory` instead of asking a server")
 	c.Flags().BoolVar(&noLeases, "no-leases", false, "compare the files only")
 	c.Flags().BoolVar(&exitCode, "exit-code", false, "exit with 3 if something changes for a lease")
 	return c

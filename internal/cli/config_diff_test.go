@@ -69,7 +69,7 @@ subnets:
 func TestConfigDiff(t *testing.T) {
 	state := storeOf(t, "192.0.2.10 1", "192.0.2.50 2", "192.0.2.60 3", "192.0.2.70 4", "192.0.2.150 5", "198.51.100.50 6", "192.0.2.11 9", "192.0.2.99 0")
 	from, to := writeTemp(t, diffBefore), writeTemp(t, diffAfter)
-	code, out, errOut := run(t, nil, nil, "config", "diff", from, to, "--state", state, "--exit-code")
+	code, out, errOut := run(t, nil, nil, "config", "diff", from, to, "--store", state, "--exit-code")
 	want := []string{
 		"~ subnet office: other options: routers",
 		"~ pool 192.0.2.50-192.0.2.100: it was 192.0.2.50-192.0.2.200, and shrinks by 101 addresses to 50",
@@ -95,14 +95,14 @@ func TestConfigDiff(t *testing.T) {
 	if code != ExitBad || errOut != "" || strings.Contains(out, "192.0.2.50 (") || strings.Count(out, "\n") != len(want) {
 		t.Errorf("code %d, %s\n%s", code, errOut, out)
 	}
-	if code, out, _ := run(t, nil, nil, "config", "diff", to, from, "--state", state); code != ExitOK || !strings.Contains(out, "= lease 192.0.2.150 (host5) stays") {
+	if code, out, _ := run(t, nil, nil, "config", "diff", to, from, "--store", state); code != ExitOK || !strings.Contains(out, "= lease 192.0.2.150 (host5) stays") {
 		t.Errorf("the other way round: code %d\n%s", code, out)
 	}
-	if code, out, _ := run(t, nil, nil, "config", "diff", from, from, "--state", state, "--exit-code"); code != ExitOK || out != "no subnet, pool or reservation changes\n" {
+	if code, out, _ := run(t, nil, nil, "config", "diff", from, from, "--store", state, "--exit-code"); code != ExitOK || out != "no subnet, pool or reservation changes\n" {
 		t.Errorf("the same: code %d\n%s", code, out)
 	}
 	var d configDiff
-	if code, out, _ := run(t, nil, nil, "config", "diff", from, to, "--state", state, "-o", "json"); code != ExitOK || json.Unmarshal([]byte(out), &d) != nil {
+	if code, out, _ := run(t, nil, nil, "config", "diff", from, to, "--store", state, "-o", "json"); code != ExitOK || json.Unmarshal([]byte(out), &d) != nil {
 		t.Errorf("code %d\n%s", code, out)
 	}
 	if len(d.Leases) != 7 || len(d.Changes) != 7 || d.Leases[0].Fate != "moves" || d.Leases[0].MovesTo.String() != "192.0.2.12" || d.Leases[0].Renews == nil {
@@ -120,7 +120,7 @@ func TestConfigDiffRefuses(t *testing.T) {
 		{good + " " + bad, ExitBad, "unknown-key"},
 		{good + " " + good + ".none", ExitNotFound, "no such file"},
 		{"", ExitUsage, "usage"},
-		{good + " " + good + " --state /nonexistent", ExitNoAccess, "no store"},
+		{good + " " + good + " --store /nonexistent", ExitNoAccess, "no store"},
 		{good + " " + good + " --no-leases -o csv", ExitUsage, "csv"},
 	} {
 		code, out, errOut := run(t, quiet(t), nil, append([]string{"config", "diff"}, strings.Fields(c.args)...)...)
@@ -144,11 +144,11 @@ func TestLeasesShowMoves(t *testing.T) {
 		t.Errorf("code %d\n%s", code, out)
 	}
 	// A lease becomes a reservation, and moves nowhere.
-	code, out, errOut := run(t, quiet(t), nil, "--config", name, "reservations", "from", "192.0.2.51", "--state", state)
+	code, out, errOut := run(t, quiet(t), nil, "--config", name, "reservations", "from", "192.0.2.51", "--store", state)
 	if code != ExitOK || !strings.Contains(out, "reservation/host2 added ("+name+":9)") || strings.Contains(out, "moves") {
 		t.Errorf("code %d\n%s\n%s", code, out, errOut)
 	}
-	code, out, errOut = run(t, quiet(t), nil, "--config", name, "reservations", "add", "192.0.2.53", "--hw-address", "02:00:5e:10:00:03", "--state", storeOf(t, "192.0.2.52 3"))
+	code, out, errOut = run(t, quiet(t), nil, "--config", name, "reservations", "add", "192.0.2.53", "--hw-address", "02:00:5e:10:00:03", "--store", storeOf(t, "192.0.2.52 3"))
 	if code != ExitOK || !strings.Contains(out, "; 192.0.2.52 (host3) moves to 192.0.2.53 at its next renewal") {
 		t.Errorf("code %d\n%s\n%s", code, out, errOut)
 	}

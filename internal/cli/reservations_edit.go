@@ -25,7 +25,7 @@ type editFlags struct {
 func (f *editFlags) register(c *cobra.Command) {
 	c.Flags().BoolVar(&f.dryRun, "dry-run", false, "print the change of the file and what it means, and do nothing")
 	c.Flags().BoolVar(&f.reload, "reload", false, "have the running server read its file again")
-	c.Flags().StringVar(&f.state, "state", "", "read the leases in this state `directory` instead of asking a server")
+	c.Flags().StringVar(&f.state, "store", "", "read the leases in this state `directory` instead of asking a server")
 }
 
 const editExits = `
