@@ -12,7 +12,11 @@ type offer struct {
 	m    int64 // CLOCK_BOOTTIME of the server then
 	ends int64 // M at which it runs out
 	live bool  // nothing is known to have ended it
+
+	before *offer // of the same address: what was decided while it stood may leave later
 }
+
+const mostBefore = 3 // offers of one address that are remembered before the last
 
 // offerBook is what is known of one server's offers.
 type offerBook struct {
@@ -132,6 +136,13 @@ func (o *offerBook) made(s *server, r *reply, m int64) {
 		return
 	}
 	of := &offer{addr: r.addr, who: r.who, t: s.l.t, m: m, ends: m + s.pol.OfferLifetime}
+	of.before = o.byAddr[r.addr]
+	for n, p := 0, of; p.before != nil; n, p = n+1, p.before {
+		if n == mostBefore || p.before.ends < m-pastOffer {
+			p.before = nil
+			break
+		}
+	}
 	o.byAddr[r.addr] = of
 	q := r.request
 	if q == nil {

@@ -118,8 +118,12 @@ func (s *server) mayBeOffered(q *request, a dhcp4.Addr) bool {
 	if s.hidden(q.m) {
 		return true
 	}
-	of := s.offers.byAddr[a]
-	return of != nil && q.m <= of.ends+second && !same(s.pol, of.who, q.who, a)
+	for of := s.offers.byAddr[a]; of != nil; of = of.before {
+		if q.m <= of.ends+second && !same(s.pol, of.who, q.who, a) {
+			return true
+		}
+	}
+	return false
 }
 
 // isCareful reports whether the server is certainly in careful mode at m: for as long as

@@ -298,6 +298,13 @@ func TestI3b(t *testing.T) {
 			b.pass(67)
 			b.nak(b.rebind(two, a100))
 		}},
+		{name: "a NAK from when it was on offer to another", tell: func(b *history) {
+			b.offer(b.discover(two), a100, 60)
+			q := b.selecting(one, a100)
+			b.say(two, dhcp4.Request, "sid", "198.18.0.9", "req", a100)
+			b.offer(b.discover(one), a100, 60)
+			b.nak(q)
+		}},
 		{name: "a NAK for what another has", tell: func(b *history) {
 			b.grant(one, a100, 60)
 			b.pass(65)
