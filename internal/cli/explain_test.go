@@ -61,6 +61,7 @@ func TestExplainFile(t *testing.T) {
 		{hw + "--relay 198.18.255.1 --circuit-id 0x657468312f302f33", 0, []string{"→ OFFER 198.18.8.10"}},
 		{hw + "--relay 198.18.255.1 --remote-id 0x0001 --link-selection 198.18.2.0", 0, []string{"link selection 198.18.2.0 of relay agent 198.18.255.1 lies in subnet 198.18.2.0/24 of shared network building-a", "remote-id 00:01", "→ OFFER 198.18.1."}},
 		{hw + "--relay 198.18.255.1 --link-selection 203.0.113.0", 0, []string{"link selection 203.0.113.0 of relay agent 198.18.255.1 lies in no configured subnet", "[no-subnet]"}},
+		{hw + "--option subnet-selection=198.18.8.0", 0, []string{"interface eth0 is in subnet 198.18.1.0/24", "✗ subnet selection 198.18.8.0 of the client is not believed", "valid-lifetime in subnet", "→ OFFER 198.18.1."}},
 		{hw + "--interface eth0 --circuit-id 7", 0, []string{"echoed but not believed: eth0 is not marked trusted"}},
 		{hw + "--option vendor-class-identifier=phone --option 224=0a0b", 0, []string{"✓ phones", `"phone"`}},
 		{hw + "--request 198.18.1.60", 0, []string{"✓ requested 198.18.1.60", "→ OFFER 198.18.1.60"}},
@@ -263,5 +264,20 @@ func TestExplainServer(t *testing.T) {
 	code, stdout, stderr := run(t, nil, nil, "explain", "-c", s.config, "--store", filepath.Join(s.dir, "state"), "--hw-address", "06:00:00:00:00:01")
 	if code != 0 || !strings.Contains(stdout, "✓ current "+addr) {
 		t.Errorf("with the store: exit %d\n%s%s", code, stdout, stderr)
+	}
+}
+
+// TestExplainRelayedIsNotAskedFor: an address for a relayed client is not said to be asked
+// for by ARP, though the interface is taken to be in its subnet.
+func TestExplainRelayedIsNotAskedFor(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "lessor.yaml")
+	if err := os.WriteFile(file, []byte("interfaces: [eth0]\nsubnets:\n  - {subnet: 198.18.1.0/24, pools: [198.18.1.50-198.18.1.60]}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for relay, want := range map[string]string{"": "free, and unanswered by ARP; pool", "--relay=198.18.1.1": "  free; pool"} {
+		code, out, _ := run(t, nil, nil, append([]string{"explain", "-c", file, "--hw-address", "02:00:5e:10:00:01"}, strings.Fields(relay)...)...)
+		if code != ExitOK || !strings.Contains(out, want) {
+			t.Errorf("explain %s: %d, without %q:\n%s", relay, code, want, out)
+		}
 	}
 }

@@ -47,9 +47,12 @@ func (t *Trace) candidates(c *Core, q *request, live, last lease.Slot, from sour
 		return
 	}
 	s := Step{Stage: StageAddress, Verdict: Yes, Name: sourceNames[from], Addr: taken}
-	if from == fromReady {
+	switch {
+	case from == fromReady && q.giaddr != 0:
+		s.Text = "free"
+	case from == fromReady:
 		s.Text = "free, and unanswered by ARP"
-	} else {
+	default:
 		s.Text = c.whichNew(taken)
 	}
 	if p := c.part(taken); p != nil {

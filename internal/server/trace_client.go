@@ -79,8 +79,13 @@ func subnetName(sn *policy.Subnet) string {
 	return name
 }
 
-// agent tells what the relay agent says of the client, and whether it is believed.
+// agent tells what the relay agent says of the client, and whether it is believed; and
+// before it the subnet selection of a direct client that is not.
 func (t *Trace) agent(q *request) {
+	if v, ok := q.view.Addr(dhcp4.OptSubnetSelection); ok && q.giaddr == 0 && len(q.subnet) == 0 {
+		t.add(Step{Stage: StageNetwork, Verdict: No, Name: "subnet selection", Addr: v,
+			Text: fmt.Sprintf("subnet selection %s of the client is not believed: subnet-selection is relays", v)})
+	}
 	if len(q.agent) == 0 {
 		return
 	}

@@ -18,7 +18,11 @@ func (t *Trace) lifetime(q *request, l policy.Lifetimes, seconds uint32) {
 	if t.from.name != "" {
 		where = t.from.level.String() + " " + t.from.name
 	}
-	s.Text = fmt.Sprintf("%s, the valid-lifetime of %s", seconds32(seconds), where)
+	of := "of"
+	if t.from.level == policy.LevelSubnet {
+		of = "in" // it may be that of a level around it, or the default
+	}
+	s.Text = fmt.Sprintf("%s, the valid-lifetime %s %s", seconds32(seconds), of, where)
 	if want, ok := q.view.Uint32(dhcp4.OptDHCPLeaseTime); ok {
 		s.Text = fmt.Sprintf("%s, as the client asks; %s allows %s to %s", seconds32(seconds), where, seconds32(l.Min), seconds32(l.Max))
 		if want != seconds {
