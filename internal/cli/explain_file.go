@@ -115,6 +115,7 @@ func (f *explainFlags) links(g *globals, p *policy.Policy) ([]wire.Link, error) 
 				Hint: "It serves " + strings.Join(names, ", ") + "."}
 		}
 	}
+	agent, _ := dhcp4.ParseAddr(f.relay)
 	var links []wire.Link
 	used := map[*policy.Subnet]bool{}
 	for i, name := range names {
@@ -123,7 +124,7 @@ func (f *explainFlags) links(g *globals, p *policy.Policy) ([]wire.Link, error) 
 			l.Addrs = realAddresses(name, p)
 		}
 		if len(l.Addrs) == 0 {
-			if a, sn := fitting(p, &l, used); sn != nil {
+			if a, sn := fitting(p, &l, used, agent); sn != nil {
 				used[sn] = true
 				l.Addrs = []dhcp4.Prefix{a}
 				if f.relay == "" && !g.quiet {
@@ -162,8 +163,8 @@ func realAddresses(name string, p *policy.Policy) (addrs []dhcp4.Prefix) {
 
 // fitting is an address for the interface: in the network that the configuration gives
 // it, else in the first subnet that no other interface is in, and such as it gives to
-// nobody.
-func fitting(p *policy.Policy, l *wire.Link, used map[*policy.Subnet]bool) (dhcp4.Prefix, *policy.Subnet) {
+// nobody; not that of the relay agent.
+func fitting(p *policy.Policy, l *wire.Link, used map[*policy.Subnet]bool, agent dhcp4.Addr) (dhcp4.Prefix, *policy.Subnet) {
 	own := p.NetworkOfLink(l)
 	for _, n := range p.Networks {
 		if own != nil && n != own {
@@ -176,7 +177,7 @@ func fitting(p *policy.Policy, l *wire.Link, used map[*policy.Subnet]bool) (dhcp
 			r := sn.Prefix.Range()
 			for a := r.First; ; a++ {
 				never := sn.NeverOffer.Has(a)
-				if sn.Prefix.IsHost(a) && !never && sn.PoolOf(a) == nil && n.ReservedBy(a) == nil {
+				if sn.Prefix.IsHost(a) && a != agent && !never && sn.PoolOf(a) == nil && n.ReservedBy(a) == nil {
 					return dhcp4.Prefix{Addr: a, Bits: sn.Prefix.Bits}, sn
 				}
 				if a == r.Last {
