@@ -2,6 +2,7 @@ package checker
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 
 	"lessor/dhcp4"
@@ -172,6 +173,24 @@ func TestI13Copies(t *testing.T) {
 			b.breaks(c.rules...)
 		})
 	}
+}
+
+// TestI13AfterAReload: the second ACK repeats what an earlier configuration gave, the third is
+// of the new one, whose leases are shorter.
+func TestI13AfterAReload(t *testing.T) {
+	k, a := who{hw: 1}, "198.18.0.100"
+	b := newHistory(t, "")
+	b.offer(b.discover(k), a, 60)
+	q := b.bound(b.selecting(k, a), a, 60)
+	b.configure(strings.Replace(plainConf, "valid-lifetime: 1m", "valid-lifetime: 20s", 1))
+	b.pass(3)
+	b.again(q)
+	b.ack(q, a, 56)
+	b.pass(8)
+	b.again(q)
+	b.commit(b.bind(q, a, 20))
+	b.ack(q, a, 20)
+	b.holds()
 }
 
 // TestI13AfterAReboot: a lease that was stretched by a clock that went back counts as asked

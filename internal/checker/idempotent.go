@@ -61,6 +61,8 @@ func (r *idempotent) entry(c *Checker, e *trace.Entry) {
 	if ok && old.polT == now.polT && old.start == now.start && e.T-old.t < answerAge && bytes.Equal(old.payload, now.payload) {
 		r.compare(c, m, &old)
 		now.end = max(now.end, old.end)
+	} else if ok && bytes.Equal(old.payload, now.payload) {
+		now.polT = old.polT // it may repeat what the configuration before gave
 	}
 	if len(r.answers) >= mostAnswers {
 		for k, a := range r.answers {
