@@ -3,6 +3,7 @@ package expr
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -220,7 +221,7 @@ func (c *compiler) unknownName(char int, name string) *Error {
 	for _, v := range variables {
 		words = append(words, v.name)
 	}
-	fix := "docs/classes.md lists what there is"
+	fix := "what there is stands in docs/classes.md"
 	if near := nearest(name, words); near != "" {
 		fix = fmt.Sprintf("did you mean %s?", near)
 	}
@@ -228,6 +229,8 @@ func (c *compiler) unknownName(char int, name string) *Error {
 		return c.at(char, fmt.Sprintf("%q has no meaning here", bare), fmt.Sprintf("write option[%q]", bare))
 	} else if agentNamed(bare) != nil {
 		return c.at(char, fmt.Sprintf("%q has no meaning here", bare), fmt.Sprintf("write relay[%q]", bare))
+	} else if own := strings.ReplaceAll(bare, "-", "_"); own != bare && slices.Contains(words, own) {
+		return c.at(char, fmt.Sprintf("%q has no meaning here", bare), fmt.Sprintf("did you mean %s?", own))
 	}
 	switch strings.ToLower(name) {
 	case "has":

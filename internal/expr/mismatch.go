@@ -78,7 +78,7 @@ func (c *compiler) wrongTypes(e ast.Expr) *Error {
 	if !isOperator {
 		name = call.FunctionName()
 	}
-	return c.errorAt(e, fmt.Sprintf("%s does not take %s", strings.Trim(name, "_"), strings.Join(kinds, " and ")), "docs/classes.md lists what there is")
+	return c.errorAt(e, fmt.Sprintf("%s does not take %s", strings.Trim(name, "_"), strings.Join(kinds, " and ")), "what there is stands in docs/classes.md")
 }
 
 // subject is the operand that a message speaks of, and the one that is to change: the
@@ -204,7 +204,7 @@ func (c *compiler) refuseSelect(e ast.Expr) *Error {
 	for operand.Kind() == ast.SelectKind {
 		operand = operand.AsSelect().Operand()
 	}
-	fix := "docs/classes.md lists what there is"
+	fix := "what there is stands in docs/classes.md"
 	if isIdent(operand, optionName) || isIdent(operand, relayName) {
 		fix = fmt.Sprintf("write %s[\"NAME\"]", operand.AsIdent())
 	} else if variableNamed(s.FieldName()) != nil {

@@ -244,7 +244,7 @@ func (c *compiler) option(at ast.Expr, name, written string) (*leaf, *Error) {
 	for _, o := range c.env.Options {
 		own = append(own, o.Def.Name)
 	}
-	fix := `docs/options.md lists them; others are declared in "option-definitions"`
+	fix := `they stand in docs/options.md; others are declared in "option-definitions"`
 	if near := dhcp4.Suggest(name); near != "" {
 		fix = fmt.Sprintf("did you mean %q?", near)
 	}

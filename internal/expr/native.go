@@ -55,7 +55,7 @@ func (c *compiler) test(e ast.Expr) test {
 // fail notes that e has no meaning; the first such place counts.
 func fail[T any](c *compiler, e ast.Expr) (none T) {
 	if c.failed == nil {
-		c.failed = c.errorAt(e, orThis(c.show(e))+" has no meaning here", "docs/classes.md lists what there is")
+		c.failed = c.errorAt(e, orThis(c.show(e))+" has no meaning here", "what there is stands in docs/classes.md")
 	}
 	return none
 }
