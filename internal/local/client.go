@@ -62,7 +62,9 @@ func (c *Client) Do(ctx context.Context, method, path string, query url.Values) 
 	defer resp.Body.Close()
 	p := &Problem{}
 	if err := json.NewDecoder(io.LimitReader(resp.Body, MaxBody)).Decode(p); err != nil || p.Text == "" {
-		p.Text = resp.Status
+		if p.Text = resp.Status; resp.StatusCode == http.StatusNotFound {
+			p.Text = fmt.Sprintf("what listens on %s does not know the question: it is another program, or another version", c.path)
+		}
 	}
 	p.Code = resp.StatusCode
 	return nil, p
