@@ -76,6 +76,10 @@ func (s *serverHost) stop(restart int64) {
 	if s.serving == nil || s.stopping {
 		return
 	}
+	if s.asleep { // nobody asks before it wakes up
+		s.own(0, func() { s.stop(restart) })
+		return
+	}
 	s.stopping, s.restart = true, restart
 	s.waiting = nil
 	s.serving.Close()
