@@ -23,7 +23,7 @@ import (
 type Lease struct {
 	Address   dhcp4.Addr `json:"address"`
 	State     string     `json:"state"`            // see States
-	Source    string     `json:"source,omitempty"` // pool or reservation; empty: not in the configuration
+	Source    string     `json:"source,omitempty"` // pool or reservation; empty: in neither
 	Subnet    string     `json:"subnet,omitempty"` // its name; empty: not in the configuration
 	HWAddress string     `json:"hw-address,omitempty"`
 	ClientID  string     `json:"client-id,omitempty"`
@@ -143,9 +143,15 @@ func FromBinding(b *lease.Binding, now lease.Instant, p *policy.Policy) Lease {
 			l.MovesTo = r.Addr
 		}
 		if sn := p.SubnetOf(b.Addr); sn != nil {
-			l.Subnet, l.Source = sn.Name, "pool"
-			if sn.Network.ReservedBy(b.Addr) != nil {
+			l.Subnet = sn.Name
+			switch r := sn.Network.ReservedBy(b.Addr); {
+			case r != nil:
 				l.Source = "reservation"
+				if l.Hostname == "" && l.State == "active" {
+					l.Hostname = r.Hostname // what its client was told
+				}
+			case sn.PoolOf(b.Addr) != nil:
+				l.Source = "pool"
 			}
 		}
 	}

@@ -152,15 +152,20 @@ func (c *Core) whyNone(q *request) Reason {
 
 // partsOf calls fn for each pool of the network that the client may have an address of
 // until it returns an address.
+//
+// Of a shared network the subnet that the packet names, by giaddr or a selection, comes
+// first.
 func (c *Core) partsOf(q *request, fn func(*part) dhcp4.Addr) dhcp4.Addr {
-	for _, sn := range q.net.Subnets {
-		for _, conf := range sn.Pools {
-			if !policy.Admits(conf.Guards, &q.facts.Classes) {
+	for _, first := range [2]bool{true, false} {
+		for _, sn := range q.net.Subnets {
+			if (sn == q.near) != first {
 				continue
 			}
-			if p := c.parts[conf.Index]; p != nil {
-				if a := fn(p); a != 0 {
-					return a
+			for _, conf := range sn.Pools {
+				if p := c.parts[conf.Index]; p != nil && policy.Admits(conf.Guards, &q.facts.Classes) {
+					if a := fn(p); a != 0 {
+						return a
+					}
 				}
 			}
 		}

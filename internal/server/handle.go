@@ -16,6 +16,7 @@ type request struct {
 
 	link   *ethernet
 	net    *policy.Network // the scope (docs/invariants.md, Identity)
+	near   *policy.Subnet  // of net: the one that the packet names; nil: none
 	routed bool            // came through a router: a unicast frame whose source is not chaddr
 	ucast  bool            // sent to an address of ours, not broadcast
 
@@ -107,7 +108,7 @@ func (c *Core) drop(q *request, e *Effects, reason Reason) {
 // read takes the packet apart and refuses what no server has to answer.
 func (c *Core) read(q *request) Reason {
 	q.kind, q.hw, q.rawID, q.clientID, q.giaddr = 0, nil, nil, nil, 0
-	q.subnet, q.override, q.flexID, q.facts, q.keys = nil, 0, nil, policy.Facts{}, policy.Keys{}
+	q.subnet, q.override, q.flexID, q.near, q.facts, q.keys = nil, 0, nil, nil, policy.Facts{}, policy.Keys{}
 	v := &q.view
 	if err := v.Parse(q.pkt.Data); err != nil {
 		return parseReason(err)

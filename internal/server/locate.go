@@ -90,6 +90,7 @@ func (c *Core) locateRelayed(q *request) Reason {
 	if q.net = c.pol.NetworkOfRelay(q.giaddr); q.net == nil {
 		return NoSubnet
 	}
+	q.near = q.net.Contains(q.giaddr)
 	return None
 }
 
@@ -115,7 +116,7 @@ func (c *Core) selectSubnet(q *request, a dhcp4.Addr) Reason {
 	if sn == nil {
 		return NoSubnet
 	}
-	q.net = sn.Network
+	q.net, q.near = sn.Network, sn
 	return None
 }
 
