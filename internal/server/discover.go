@@ -305,9 +305,7 @@ func (c *Core) alarm(q *request, e *Effects, r Reason, a dhcp4.Addr) {
 func (c *Core) mayBind(q *request) bool {
 	in := ingress{link: q.pkt.Link}
 	if q.giaddr != 0 {
-		var buf [260]byte
-		b := append(q.giaddr.Append(buf[:0]), q.agent...)
-		in.relay = sipHash(c.k0, c.k1, b)
+		in.relay = c.ingressOf(q.net, q.giaddr, q.facts.Agent) | 1
 	}
 	return c.limit.allow(in, q.now.M, c.pol.BindLimit, c.pol.BindBurst)
 }

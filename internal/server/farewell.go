@@ -74,7 +74,7 @@ func (c *Core) release(q *request, e *Effects) Reason {
 		return BadSource
 	}
 	st, s := c.standing(q, q.ciaddr)
-	if st != mine || !c.comesFrom(q, s) {
+	if st != mine || !c.comesFrom(q, s) || q.giaddr != 0 && c.table.Rec(s).GIAddr != q.giaddr {
 		return NotHolder
 	}
 	if c.failing {

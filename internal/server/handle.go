@@ -145,9 +145,7 @@ func (c *Core) read(q *request) Reason {
 	q.wanted, _ = v.Addr(dhcp4.OptDHCPRequestedAddress)
 	q.serverID, _ = v.Addr(dhcp4.OptDHCPServerIdentifier)
 	q.agent, q.params = nil, nil
-	if v.Has(dhcp4.OptDHCPAgentOptions) && v.Len(dhcp4.OptDHCPAgentOptions) <= len(q.agentBuf) {
-		q.agent, _ = v.Get(dhcp4.OptDHCPAgentOptions, q.agentBuf[:0])
-	}
+	q.agent = agentInfo(v, q.agentBuf[:0])
 	q.params, _ = v.Get(dhcp4.OptDHCPParameterRequestList, q.paramBuf[:0])
 	return None
 }
@@ -204,4 +202,27 @@ func (c *Core) isOurs(q *request, a dhcp4.Addr) bool {
 	}
 	_, served := c.own[a]
 	return served || a == q.override || a == c.pol.ServerIdentifier || c.isOwn(a)
+}
+
+// agentInfo returns the value of option 82 of the options field, joined in dst, or nil. A
+// relay agent reads and writes no other field (RFC 3046 2.1): what stands in file or
+// sname is the client's.
+func agentInfo(v *dhcp4.View, dst []byte) []byte {
+	if !v.Has(dhcp4.OptDHCPAgentOptions) {
+		return nil
+	}
+	found := false
+	for in := range v.Instances {
+		if in.Code != dhcp4.OptDHCPAgentOptions || in.Area != dhcp4.AreaOptions {
+			continue
+		}
+		if len(dst)+len(in.Data) > cap(dst) {
+			return nil
+		}
+		dst, found = append(dst, in.Data...), true
+	}
+	if !found {
+		return nil
+	}
+	return dst
 }

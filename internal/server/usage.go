@@ -140,7 +140,7 @@ func (c *Core) mayHaveNew(q *request, a dhcp4.Addr, take bool) Reason {
 		return None
 	}
 	u := &c.usage
-	if n := c.pol.Ingress.Count; n > 0 && u.ingress[c.ingressOf(q.net, q.giaddr, q.facts.Agent)] >= n {
+	if n := c.pol.Ingress.Count; n > 0 && u.ingress[c.ingressOf(q.net, q.facts.GIAddr, q.facts.Agent)] >= n {
 		return c.tr.limited("each ingress", "", &c.pol.Ingress, AddressLimit)
 	}
 	if n := sn.Limits.Count; n > 0 && u.subnet[sn.Prefix] >= n {
@@ -163,8 +163,8 @@ func (c *Core) withinRates(q *request, sn *policy.Subnet, take bool) bool {
 	now := q.now.M
 	if l := &c.pol.Ingress; l.Rate > 0 {
 		in := ingress{link: q.pkt.Link, kind: newAtIngress}
-		if q.giaddr != 0 || has(q.facts.Agent, dhcp4.AgentCircuitID) {
-			in.relay = c.ingressOf(q.net, q.giaddr, q.facts.Agent) | 1
+		if q.facts.GIAddr != 0 || has(q.facts.Agent, dhcp4.AgentCircuitID) {
+			in.relay = c.ingressOf(q.net, q.facts.GIAddr, q.facts.Agent) | 1
 		}
 		if !c.limit.has(in, now, l.Rate, l.Burst, take) {
 			return c.tr.limited("each ingress", "", l, NewRateLimit) == None
