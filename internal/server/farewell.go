@@ -74,7 +74,7 @@ func (c *Core) release(q *request, e *Effects) Reason {
 		return BadSource
 	}
 	st, s := c.standing(q, q.ciaddr)
-	if st != mine || !c.comesFrom(q, s) || q.giaddr != 0 && c.table.Rec(s).GIAddr != q.giaddr {
+	if st != mine || !c.comesFrom(q, s) {
 		return NotHolder
 	}
 	if c.failing {
@@ -86,8 +86,13 @@ func (c *Core) release(q *request, e *Effects) Reason {
 	return None
 }
 
-// comesFrom reports whether the request came in where the client of record s can be.
+// comesFrom reports whether the request came in where the client of record s can be. One
+// that an agent passed on has no IP source to hold against it, so it must be the client's
+// own agent.
 func (c *Core) comesFrom(q *request, s lease.Slot) bool {
+	if q.giaddr != 0 {
+		return c.table.Rec(s).GIAddr == q.giaddr
+	}
 	if q.link.net == q.net {
 		return true
 	}
