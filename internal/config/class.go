@@ -10,6 +10,7 @@ import (
 
 	"lessor/internal/expr"
 	"lessor/internal/policy"
+	"lessor/internal/spell"
 )
 
 // classNode is one client class.
@@ -132,7 +133,7 @@ func (p *parser) classSet(f *file, names []nameNode) (set policy.ClassSet) {
 			for _, c := range f.classes {
 				all = append(all, c.name)
 			}
-			if near := nearest(n.name, all); near != "" {
+			if near := spell.Nearest(n.name, all); near != "" {
 				fix = fmt.Sprintf("did you mean %q?", near)
 			}
 			p.add(Error, n.at, "class", fix, "no client class is called %s", quotable(n.name))

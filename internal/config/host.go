@@ -12,6 +12,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"lessor/dhcp4"
+	"lessor/internal/spell"
 	"lessor/internal/wire"
 )
 
@@ -58,7 +59,7 @@ func otherInterface(name string) string {
 			names = append(names, i.Name)
 		}
 	}
-	if near := nearest(name, names); near != "" {
+	if near := spell.Nearest(name, names); near != "" {
 		return fmt.Sprintf("; did you mean %s?", near)
 	}
 	if len(names) > 0 && len(names) <= 8 {

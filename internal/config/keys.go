@@ -104,7 +104,7 @@ func (k *keys[T]) refuse(p *parser, key *yaml.Node) {
 	case k.options && dhcp4.LookupName(name) != nil:
 		fix = fmt.Sprintf("it is an option: write options: {%s: …}", name)
 	default:
-		if near := nearest(name, k.names()); near != "" {
+		if near := spell.Nearest(name, k.names()); near != "" {
 			fix = fmt.Sprintf("did you mean %q?", near)
 		}
 	}
@@ -145,19 +145,4 @@ func quotable(s string) string {
 		s = string([]rune(s)[:60]) + "…"
 	}
 	return strconv.Quote(s)
-}
-
-// nearest returns the word of list that name was probably meant to be, or "".
-func nearest(name string, list []string) string {
-	if len(name) > 64 {
-		return ""
-	}
-	name = strings.ReplaceAll(strings.ToLower(name), "_", "-")
-	best, least := "", 1+max(1, len(name)/3)
-	for _, w := range list {
-		if d := spell.Distance(name, w); d < least {
-			best, least = w, d
-		}
-	}
-	return best
 }

@@ -12,6 +12,7 @@ import (
 
 	"lessor/dhcp4"
 	"lessor/internal/policy"
+	"lessor/internal/spell"
 	"lessor/internal/template"
 )
 
@@ -327,7 +328,7 @@ func (p *parser) unknownOption(sp space, n *yaml.Node, name string) {
 	for i := range own {
 		own[i] = p.own[sp][i].Name
 	}
-	if near := nearest(name, own); near != "" {
+	if near := spell.Nearest(name, own); near != "" {
 		p.errorf(n, "unknown-option", fmt.Sprintf("did you mean %q?", near), "no option is called %s", quotable(name))
 		return
 	}
@@ -338,7 +339,7 @@ func (p *parser) unknownOption(sp space, n *yaml.Node, name string) {
 	fix := ""
 	if d := dhcp4.LookupName(dhcp4.Suggest(name)); d != nil {
 		also := ""
-		if near := nearest(name, []string{d.Name, d.DhcpdName, d.DnsmasqName}); near != "" && near != d.Name {
+		if near := spell.Nearest(name, []string{d.Name, d.DhcpdName, d.DnsmasqName}); near != "" && near != d.Name {
 			server := "dhcpd"
 			if near == d.DnsmasqName {
 				server = "dnsmasq"

@@ -144,7 +144,6 @@ func (c *Core) read(q *request) Reason {
 	}
 	q.wanted, _ = v.Addr(dhcp4.OptDHCPRequestedAddress)
 	q.serverID, _ = v.Addr(dhcp4.OptDHCPServerIdentifier)
-	q.agent, q.params = nil, nil
 	q.agent = agentInfo(v, q.agentBuf[:0])
 	q.params, _ = v.Get(dhcp4.OptDHCPParameterRequestList, q.paramBuf[:0])
 	return None
