@@ -40,7 +40,8 @@ func TestChangedReservationMovesItsClientOnce(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, oneLink)
 	kinds := []netlab.Kind{netlab.Lessor, netlab.Dhclient, netlab.Networkd}
-	was, is := map[int]byte{1: 101, 2: 102, 3: 103}, map[int]byte{1: 201, 2: 202, 3: 203}
+	// Two of the old addresses are in the pool: without its reservation a client could keep them.
+	was, is := map[int]byte{1: 11, 2: 102, 3: 13}, map[int]byte{1: 201, 2: 202, 3: 203}
 	srv := serve(t, s.server, moveConfig(was))
 	s.relay("a", oneLink)
 	var cs []*client
